@@ -1,0 +1,46 @@
+"""What tests share: a clean environment, a small real bundle and a registry of its own for each test."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from wine_serving.registry import MODEL
+from wine_serving.registry_folder import FolderRegistry
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the person who runs the tests reaches them."""
+    for name in [*os.environ]:
+        if name.startswith(("WINE_", "WANDB_")) or name == "PORT":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a small real bundle; not to be changed."""
+    directory = tmp_path_factory.mktemp("bundle")
+    tiny.write_bundle(directory)
+    return directory
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the small bundle that a test may spoil."""
+    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FolderRegistry:
+    """An empty registry in a folder."""
+    return FolderRegistry(tmp_path / "registry")
+
+
+@pytest.fixture
+def promoted(folder: FolderRegistry, tiny_bundle: Path) -> FolderRegistry:
+    """A registry in a folder whose production is the small bundle."""
+    folder.publish(tiny_bundle, MODEL, kind="model", aliases=["candidate", "production"])
+    return folder

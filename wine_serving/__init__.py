@@ -1,0 +1,1 @@
+"""What a wine is, how a model is packed, where versions live and how they are served."""

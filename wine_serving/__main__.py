@@ -1,0 +1,72 @@
+"""Moves of `production` by a person: `python -m wine_serving promote vN --reason "…"`, `rollback` and `history`."""
+
+import argparse
+import sys
+
+from wine_serving.bundle import Bundle
+from wine_serving.errors import RegistryError, WineServingError
+from wine_serving.registry import MODEL, PRODUCTION, Registry, current_user, open_registry
+from wine_serving.settings import Settings
+
+
+def promote(registry: Registry, version: str, reason: str) -> str:
+    """Point `production` at `version` once its bundle has loaded and answered its golden wines; says what was done."""
+    if not reason.strip():
+        raise RegistryError('a promotion by hand needs a reason: make promote VERSION=vN REASON="…"')
+    record = registry.record(f"{MODEL}:{version}")
+    standing = registry.aliases(MODEL).get(PRODUCTION)
+    if standing == record.version:
+        return f"{record.ref} is {PRODUCTION} already"
+    Bundle.load(registry.fetch(record.ref)).check_golden()
+    registry.move_alias(MODEL, PRODUCTION, record.version, reason=reason, by=current_user(), expected=standing)
+    return f"{PRODUCTION}: {standing or 'nothing'} → {record.ref} ({reason})"
+
+
+def rollback(registry: Registry, reason: str) -> str:
+    """Point `production` back at the version that stood before; says what was done."""
+    standing = registry.aliases(MODEL).get(PRODUCTION)
+    history = registry.history(MODEL)
+    if standing is None or history[-1].previous is None:
+        raise RegistryError(
+            f"there is nothing to roll back to: {PRODUCTION} was never moved from one version to another"
+        )
+    return promote(registry, history[-1].previous, reason or f"rollback from {standing}")
+
+
+def show_history(registry: Registry) -> str:
+    """Every move of `production`, oldest first."""
+    moves = [
+        f"{move.when:%Y-%m-%d %H:%M} UTC  {move.previous or 'nothing'} → {move.version}  by {move.by}: {move.reason}"
+        for move in registry.history(MODEL)
+    ]
+    return "\n".join(moves) or f"{PRODUCTION} was never set"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it was done, 1 with a sentence on stderr when not."""
+    parser = argparse.ArgumentParser(prog="python -m wine_serving", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    by_hand = commands.add_parser("promote", help="point production at a version")
+    by_hand.add_argument("version", help="vN, or an alias such as candidate")
+    by_hand.add_argument("--reason", required=True, help="kept in the history")
+    back = commands.add_parser("rollback", help="point production at the version before")
+    back.add_argument("--reason", default="", help="kept in the history")
+    commands.add_parser("history", help="who moved production, when and why")
+    given = parser.parse_args(arguments)
+    try:
+        registry = open_registry(Settings.from_environment().registry)
+        match given.command:
+            case "promote":
+                print(promote(registry, given.version, given.reason))
+            case "rollback":
+                print(rollback(registry, given.reason))
+            case _:
+                print(show_history(registry))
+    except WineServingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

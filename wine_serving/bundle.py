@@ -1,0 +1,276 @@
+"""How a model is packed: a directory with the ONNX file and everything that is needed to trust and explain it.
+
+model.onnx        input "features", float32, shape (n, len(INPUTS)); output "quality", float32, shape (n, 1)
+metadata.json     what determines the model (`Metadata`)
+reference.json    what it is compared with (`Reference`), from training wines only
+MODEL_CARD.md     for people
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypedDict, TypeVar
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wine_serving.errors import BundleError
+from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET, Wine, encode
+
+FORMAT: Final = 1
+GOLDEN_TOLERANCE: Final = 1e-3  # quality points; platforms differ by about 1e-5, a wrong input order by tenths
+MODEL_FILE: Final = "model.onnx"
+METADATA_FILE: Final = "metadata.json"
+REFERENCE_FILE: Final = "reference.json"
+CARD_FILE: Final = "MODEL_CARD.md"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+PartT = TypeVar("PartT", bound=_Part)
+
+
+class FeatureSpec(_Part):
+    """One measurement as the model was trained on it."""
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+
+
+class Calibration(_Part):
+    """Split-conformal calibration (Papadopoulos et al. 2002; Lei et al. 2018), separately for each segment.
+
+    `residuals`: actual minus predicted on the calibration split, ascending. `half_width`: the ⌈level·(n+1)⌉-th smallest
+    absolute residual, so that score ± half_width covers a new wine with probability `level` at least.
+    """
+
+    level: float
+    residuals: dict[str, list[float]]
+    half_width: dict[str, float]
+
+
+class DatasetRef(_Part):
+    """The dataset version that the model was trained on, by content."""
+
+    name: str
+    digest: str
+
+
+class Metadata(_Part):
+    """What determines the model; nothing here varies between two runs of the same thing on one platform."""
+
+    format: Literal[1] = FORMAT
+    features: list[FeatureSpec]
+    inputs: list[str]
+    segments: list[str]
+    target: str
+    estimator: str
+    hyperparameters: dict[str, Any]
+    parameters: dict[str, Any]  # of the training notebook, as far as they determine the model
+    cross_validation: dict[str, Any]
+    calibration: Calibration
+    dataset: DatasetRef
+    packages: dict[str, str]
+
+
+class Golden(_Part):
+    """A training wine and what the fitted estimator (not the exported file) says of it."""
+
+    wine: dict[str, Any]
+    quality: float
+
+
+class Preset(_Part):
+    """A real wine to start from: its name in links, its label, its measurements and the tasters' grade."""
+
+    name: str
+    label: str
+    wine: dict[str, Any]
+    quality: int
+
+
+class Novelty(_Part):
+    """When a combination of measurements is unlike the training wines: squared Mahalanobis distance above `threshold`.
+
+    `center`: shape (11,), `precision`: shape (11, 11), over the measurements of one segment, in their units.
+    """
+
+    center: list[float]
+    precision: list[list[float]]
+    threshold: float
+
+
+class Reference(_Part):
+    """What the model is compared with; from training wines only."""
+
+    golden: list[Golden]
+    background: list[list[float]]  # encoded wines, shape (100, len(INPUTS)), for explanations
+    typical_score: float  # mean prediction over the background
+    presets: list[Preset]
+    distribution: dict[str, dict[int, int]]  # segment → grade → number of wines
+    typical: dict[str, dict[str, float]]  # segment → measurement → median
+    ranges: dict[str, dict[str, tuple[float, float]]]  # segment → measurement → smallest, largest
+    novelty: dict[str, Novelty]
+
+
+class Interval(TypedDict):
+    """Where the tasters' grade of such a wine lies with probability `level`."""
+
+    low: float
+    high: float
+    level: float
+
+
+class Grade(TypedDict):
+    """The nearest whole grade, and the share of calibration residuals that puts the wine there."""
+
+    value: int
+    share: float
+
+
+class Unusual(TypedDict):
+    """One way in which a wine is unlike the training wines; `field` is None for the combination of all measurements."""
+
+    field: str | None
+    value: float
+    low: float
+    high: float
+    message: str
+
+
+class Assessment(TypedDict):
+    """What the model says of one wine."""
+
+    quality: float
+    interval: Interval
+    grade: Grade
+    warnings: list[Unusual]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model with what is needed to trust it. The API serves with it and the evaluation judges with it."""
+
+    directory: Path
+    session: onnxruntime.InferenceSession
+    metadata: Metadata
+    reference: Reference
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """The bundle in `directory`, or a BundleError: unreadable, or made for another feature contract."""
+        metadata = _read(directory / METADATA_FILE, Metadata)
+        reference = _read(directory / REFERENCE_FILE, Reference)
+        _check_contract(directory, metadata)
+        return cls(directory, _open_session(directory / MODEL_FILE), metadata, reference)
+
+    def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Quality for encoded wines of shape (n, len(INPUTS)); shape (n,)."""
+        quality: NDArray[np.float32] = self.session.run(None, {"features": rows})[0]
+        return quality.reshape(-1)
+
+    def assess(self, wines: Sequence[Wine]) -> list[Assessment]:
+        """Score, interval, grade and warnings for each wine, in order."""
+        if not wines:
+            return []
+        scores = self.predict(np.array([encode(wine) for wine in wines], dtype=np.float32))
+        return [self._assess(wine, float(score)) for wine, score in zip(wines, scores, strict=True)]
+
+    def _assess(self, wine: Wine, score: float) -> Assessment:
+        calibration, segment = self.metadata.calibration, getattr(wine, SEGMENT)
+        half_width, residuals = calibration.half_width[segment], calibration.residuals[segment]
+        grade = round(score)
+        inside = bisect_left(residuals, grade + 0.5 - score) - bisect_left(residuals, grade - 0.5 - score)
+        return {
+            "quality": score,
+            "interval": {"low": score - half_width, "high": score + half_width, "level": calibration.level},
+            "grade": {"value": grade, "share": inside / len(residuals)},
+            "warnings": self.unusual(wine),
+        }
+
+    def unusual(self, wine: Wine) -> list[Unusual]:
+        """The measurements outside the range of the training wines of that segment, and an unusual combination."""
+        segment = getattr(wine, SEGMENT)
+        found: list[Unusual] = []
+        for feature in FEATURES:
+            value, (low, high) = getattr(wine, feature.name), self.reference.ranges[segment][feature.name]
+            if not low <= value <= high:
+                message = (
+                    f"{feature.label} {value:g} lies outside the {segment} wines that the model has seen "
+                    f"({low:g} to {high:g}{f' {feature.unit}' if feature.unit else ''})"
+                )
+                found.append({"field": feature.name, "value": value, "low": low, "high": high, "message": message})
+        if not found:
+            found.extend(self._unusual_combination(wine, segment))
+        return found
+
+    def _unusual_combination(self, wine: Wine, segment: str) -> list[Unusual]:
+        novelty = self.reference.novelty[segment]
+        offset = np.array([getattr(wine, name) for name in MEASUREMENTS]) - novelty.center
+        distance = math.sqrt(max(0.0, float(offset @ np.array(novelty.precision) @ offset)))
+        limit = math.sqrt(novelty.threshold)
+        if distance <= limit:
+            return []
+        message = (
+            f"Each measurement is usual, but hardly any {segment} wine that the model has seen combines them like this"
+        )
+        return [{"field": None, "value": distance, "low": 0.0, "high": limit, "message": message}]
+
+    def check_golden(self) -> None:
+        """Predict the golden wines; a BundleError names the first that the model does not answer as recorded."""
+        wines = [Wine.model_validate(golden.wine) for golden in self.reference.golden]
+        scores = self.predict(np.array([encode(wine) for wine in wines], dtype=np.float32))
+        for number, (golden, score) in enumerate(zip(self.reference.golden, scores, strict=True)):
+            if not abs(float(score) - golden.quality) <= GOLDEN_TOLERANCE:
+                raise BundleError(
+                    f"golden wine {number} scores {score:.4f} where {golden.quality:.4f} was recorded at training: "
+                    f"the model in {self.directory} is not the one that was judged; publish or promote another version"
+                )
+
+
+def _read(path: Path, model: type[PartT]) -> PartT:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}; fetch the bundle again") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(
+            f"{path} does not fit format {FORMAT} of this code: {where}: {first['msg']}; "
+            "train again with this version of the project, or serve with the version that trained it"
+        ) from None
+
+
+def _check_contract(directory: Path, metadata: Metadata) -> None:
+    expected: Mapping[str, object] = {"inputs": list(INPUTS), "segments": list(SEGMENTS), "target": TARGET}
+    units = {feature.name: feature.unit for feature in FEATURES}
+    differing = [name for name, value in expected.items() if getattr(metadata, name) != value]
+    if {spec.name: spec.unit for spec in metadata.features} != units:
+        differing.append("features")
+    if differing:
+        raise BundleError(
+            f"the bundle in {directory} was made for another feature contract (its {', '.join(differing)} differ): train again"
+        )
+
+
+def _open_session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a container limited to one CPU still sees the host's cores
+    options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, RuntimeError and ValueError alike
+        raise BundleError(f"{path} is no model that onnxruntime can load: {error}; fetch the bundle again") from None
+    shapes = [(port.name, port.type, port.shape[1:]) for port in (*session.get_inputs(), *session.get_outputs())]
+    if shapes != [("features", "tensor(float)", [len(INPUTS)]), ("quality", "tensor(float)", [1])]:
+        raise BundleError(f"{path} has inputs and outputs {shapes}, not the ones of this feature contract: train again")
+    return session

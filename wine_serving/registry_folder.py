@@ -1,0 +1,219 @@
+"""A registry in a folder: no account, no server, safe for several processes at once.
+
+ROOT/COLLECTION/vN/            exactly the published files
+ROOT/COLLECTION/vN.json        the version's record; a version without one does not exist
+ROOT/COLLECTION/aliases.json   alias → vN
+ROOT/COLLECTION/history.json   every move of an alias
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import EllipsisType
+from typing import Any
+
+from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
+
+from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
+from wine_serving.registry import (
+    LATEST,
+    PRODUCTION,
+    AliasMove,
+    Record,
+    current_commit,
+    current_user,
+    digest_files,
+    digest_of,
+    parse_ref,
+    run_ref,
+)
+
+_moves = TypeAdapter(list[AliasMove])
+_alias_map = TypeAdapter(dict[str, str])
+
+
+class FolderRegistry:
+    """Versions under `root`. Writers take one lock a collection; readers need none, as every file is replaced whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def publish(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        kind: str,
+        metadata: Mapping[str, Any] | None = None,
+        aliases: Sequence[str] = (),
+        inputs: Sequence[str] = (),
+        run: Any = None,
+    ) -> Record:
+        collection = self._collection(name)
+        with tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
+            copy = Path(staging) / "files"
+            shutil.copytree(directory, copy)
+            files = digest_files(copy)
+            if not files:
+                raise RegistryError(f"{directory} holds no file: there is nothing to publish as {name}")
+            with self._lock(name):
+                record = self._same_content(name, digest_of(files)) or self._commit(
+                    copy,
+                    Record(
+                        collection=name,
+                        version=f"v{self._next_number(name)}",
+                        kind=kind,
+                        digest=digest_of(files),
+                        files=files,
+                        created=datetime.now(UTC),
+                        created_by=current_user(),
+                        commit=current_commit(),
+                        run=run_ref(run),
+                        inputs=tuple(inputs),
+                        metadata=dict(metadata or {}),
+                    ),
+                )
+                reason = f"published by {run.job_type}" if run is not None and run.job_type else "published"
+                self._move(name, dict.fromkeys((*aliases, LATEST), record.version), reason, current_user())
+        return record
+
+    def record(self, ref: str) -> Record:
+        name, selector = parsed = parse_ref(ref)
+        version = selector if parsed.is_version else self.aliases(name).get(selector)
+        if version is None:
+            raise self._no_alias(name, selector)
+        path = self.root / name / f"{version}.json"
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise VersionNotFound(
+                f"{name} has no version {version} in {self.root}; {self._what_is_there(name)}"
+            ) from None
+        except ValidationError as error:
+            raise RegistryError(f"{path} is not a readable record: {error}") from None
+
+    def fetch(self, ref: str) -> Path:
+        record = self.record(ref)
+        directory = self.root / record.collection / record.version
+        if digest_files(directory) != record.files:
+            raise DigestMismatch(
+                f"the files in {directory} are not those published as {record.ref}: "
+                "restore them from a copy, or publish again and use the new version"
+            )
+        return directory
+
+    def records(self, name: str) -> list[Record]:
+        numbers = sorted(int(path.stem[1:]) for path in (self.root / name).glob("v*.json"))
+        return [self.record(f"{name}:v{number}") for number in numbers]
+
+    def aliases(self, name: str) -> dict[str, str]:
+        try:
+            return _alias_map.validate_json((self.root / name / "aliases.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+
+    def move_alias(
+        self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
+    ) -> None:
+        self.record(f"{name}:{version}")
+        with self._lock(name):
+            standing = self.aliases(name).get(alias)
+            if expected is not ... and standing != expected:
+                raise AliasMoved(
+                    f"{name}:{alias} is {standing or 'not set'}, not {expected or 'unset'} as it was before: "
+                    "somebody moved it meanwhile; look at its history and run this again"
+                )
+            self._move(name, {alias: version}, reason, by)
+
+    def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
+        return [move for move in self._history(name) if move.alias == alias]
+
+    def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
+        name = parse_ref(ref).name
+        with self._lock(name):
+            self._write_record(self.record(ref).model_copy(update={"evaluation": dict(evaluation)}))
+
+    def used_by(self, ref: str) -> list[str]:
+        wanted = self.record(ref).ref
+        names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        return [record.ref for name in names for record in self.records(name) if wanted in record.inputs]
+
+    def _collection(self, name: str) -> Path:
+        parse_ref(f"{name}:{LATEST}")
+        collection = self.root / name
+        try:
+            collection.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RegistryError(
+                f"{collection} cannot be written: {error.strerror}; choose another WINE_REGISTRY"
+            ) from None
+        return collection
+
+    def _lock(self, name: str) -> FileLock:
+        return FileLock(self._collection(name) / ".lock")
+
+    def _same_content(self, name: str, digest: str) -> Record | None:
+        return next((record for record in self.records(name) if record.digest == digest), None)
+
+    def _next_number(self, name: str) -> int:
+        """One above every number ever given, so that a deleted version's number is not used again."""
+        given = [record.version for record in self.records(name)] + [move.version for move in self._history(name)]
+        return 1 + max((int(version[1:]) for version in given), default=-1)
+
+    def _commit(self, files: Path, record: Record) -> Record:
+        target = self.root / record.collection / record.version
+        shutil.rmtree(target, ignore_errors=True)  # left by a writer that died before its record was written
+        files.rename(target)
+        self._write_record(record)
+        return record
+
+    def _write_record(self, record: Record) -> None:
+        _replace(self.root / record.collection / f"{record.version}.json", record.model_dump_json(indent=1))
+
+    def _move(self, name: str, moves: Mapping[str, str], reason: str, by: str) -> None:
+        aliases, now = self.aliases(name), datetime.now(UTC)
+        news = [
+            AliasMove(alias=alias, version=version, previous=aliases.get(alias), when=now, by=by, reason=reason)
+            for alias, version in moves.items()
+            if aliases.get(alias) != version
+        ]
+        if news:  # the history first: a move without its reason must not exist
+            _replace(
+                self.root / name / "history.json", _moves.dump_json([*self._history(name), *news], indent=1).decode()
+            )
+            _replace(self.root / name / "aliases.json", json.dumps(aliases | dict(moves), indent=1, sort_keys=True))
+
+    def _history(self, name: str) -> list[AliasMove]:
+        """The moves that happened: one written by a process that died before the alias moved does not count."""
+        try:
+            moves = _moves.validate_json((self.root / name / "history.json").read_bytes())
+        except FileNotFoundError:
+            return []
+        aliases = self.aliases(name)
+        last = {move.alias: move for move in moves}
+        void = [move for move in last.values() if aliases.get(move.alias) != move.version]
+        return [move for move in moves if move not in void]
+
+    def _no_alias(self, name: str, alias: str) -> VersionNotFound:
+        if alias == PRODUCTION:
+            return NothingPromoted(
+                f"no version of {name} in {self.root} is promoted yet: run `make pipeline`, or `make promote VERSION=vN "
+                f'REASON="…"`; {self._what_is_there(name)}'
+            )
+        return VersionNotFound(f"{name} has no alias {alias!r} in {self.root}; {self._what_is_there(name)}")
+
+    def _what_is_there(self, name: str) -> str:
+        versions = ", ".join(record.version for record in self.records(name))
+        aliases = ", ".join(f"{alias} = {version}" for alias, version in sorted(self.aliases(name).items()))
+        return f"there are versions {versions} and aliases {aliases or 'none'}" if versions else "it holds no version"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write `path` whole or not at all; the caller holds the lock."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

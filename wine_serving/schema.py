@@ -1,0 +1,184 @@
+"""What a wine is: the one feature contract that notebooks, registry, API and page share.
+
+Another table than wine starts here: the fields of `Wine`, then `SEGMENT` and `TARGET`. Everything below them is derived.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic.config import JsonDict
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from wine_serving.errors import ContractError
+
+
+def measurement(label: str, unit: str, low: float, high: float, *, step: float, group: str, help: str) -> Any:
+    """A required number with its physical bounds, in `unit`, and what a form needs to ask for it."""
+    extra: JsonDict = {"unit": unit, "step": step, "group": group}
+    return Field(ge=low, le=high, title=label, description=help, json_schema_extra=extra)
+
+
+class Wine(BaseModel):
+    """One wine as a laboratory measures it: eleven numbers, within what is physically possible, and a colour."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    fixed_acidity: float = measurement(
+        "Fixed acidity", "g/L as tartaric acid", 0.0, 30.0, step=0.1, group="Acidity",
+        help="Acids that do not evaporate: they make a wine taste crisp.",
+    )  # fmt: skip
+    volatile_acidity: float = measurement(
+        "Volatile acidity", "g/L as acetic acid", 0.0, 5.0, step=0.01, group="Acidity",
+        help="Vinegar acid: a little is normal, much of it tastes of vinegar.",
+    )  # fmt: skip
+    citric_acid: float = measurement(
+        "Citric acid", "g/L", 0.0, 10.0, step=0.01, group="Acidity",
+        help="A fresh, lemon-like acid; small amounts are usual.",
+    )  # fmt: skip
+    ph: float = measurement(
+        "pH", "", 2.0, 5.0, step=0.01, group="Acidity",
+        help="How acidic the wine is altogether: the lower, the more acidic.",
+    )  # fmt: skip
+    residual_sugar: float = measurement(
+        "Residual sugar", "g/L", 0.0, 400.0, step=0.1, group="Sugar and salt",
+        help="Sugar left when fermentation ended: below 4 g/L a wine is dry.",
+    )  # fmt: skip
+    chlorides: float = measurement(
+        "Chlorides", "g/L as sodium chloride", 0.0, 2.0, step=0.001, group="Sugar and salt",
+        help="Salt dissolved in the wine.",
+    )  # fmt: skip
+    free_sulfur_dioxide: float = measurement(
+        "Free sulfur dioxide", "mg/L", 0.0, 500.0, step=1.0, group="Sulfur",
+        help="The part of the preservative that is still active.",
+    )  # fmt: skip
+    total_sulfur_dioxide: float = measurement(
+        "Total sulfur dioxide", "mg/L", 0.0, 1000.0, step=1.0, group="Sulfur",
+        help="Active and bound preservative together.",
+    )  # fmt: skip
+    sulphates: float = measurement(
+        "Sulphates", "g/L as potassium sulphate", 0.0, 5.0, step=0.01, group="Sulfur",
+        help="Salts of sulfuric acid, from the grapes and from preservation.",
+    )  # fmt: skip
+    density: float = measurement(
+        "Density", "g/mL", 0.97, 1.2, step=0.0001, group="Body and alcohol",
+        help="Weight of one millilitre: sugar raises it, alcohol lowers it.",
+    )  # fmt: skip
+    alcohol: float = measurement(
+        "Alcohol", "% vol", 0.0, 25.0, step=0.1, group="Body and alcohol",
+        help="Alcohol by volume, as printed on the label.",
+    )  # fmt: skip
+    color: Literal["red", "white"] = Field(title="Colour", description="Red or white wine.")
+
+    @field_validator("total_sulfur_dioxide")
+    @classmethod
+    def free_is_part_of_total(cls, total: float, info: ValidationInfo) -> float:
+        free = info.data.get("free_sulfur_dioxide")
+        if free is not None and free > total:
+            raise PydanticCustomError(
+                "free_above_total",
+                "free_sulfur_dioxide ({free}) is above total_sulfur_dioxide ({total}), of which it is a part",
+                {"free": free, "total": total},
+            )
+        return total
+
+
+SEGMENT: Final = "color"  # the category that calibration, ranges and slices are kept by
+TARGET: Final = "quality"  # what is predicted
+TARGET_LABEL: Final = "Quality: the median of at least three tasters' grades"
+TARGET_RANGE: Final = (0, 10)  # the scale that tasters use
+
+SEGMENTS: Final[tuple[str, ...]] = get_args(Wine.model_fields[SEGMENT].annotation)
+
+
+class Feature(NamedTuple):
+    """One measurement: its name, what people call it, its unit, physical bounds and how a form asks for it."""
+
+    name: str
+    label: str
+    unit: str
+    minimum: float
+    maximum: float
+    step: float
+    group: str
+    help: str
+
+
+def _feature(name: str) -> Feature:
+    schema = Wine.model_json_schema()["properties"][name]
+    parts = ("title", "unit", "minimum", "maximum", "step", "group", "description")
+    return Feature(name, *(schema[part] for part in parts))
+
+
+FEATURES: Final = tuple(_feature(name) for name in Wine.model_fields if name != SEGMENT)
+MEASUREMENTS: Final = tuple(feature.name for feature in FEATURES)
+INPUTS: Final = (*MEASUREMENTS, SEGMENT)  # the columns that a model reads, in this order
+
+
+def encode(wine: Wine) -> list[float]:
+    """The model's input row, shape (len(INPUTS),): measurements in their units, then the segment as its index."""
+    values = wine.__dict__  # frozen and validated: reading attributes one by one takes longer
+    return [*(values[name] for name in MEASUREMENTS), float(SEGMENTS.index(values[SEGMENT]))]
+
+
+class Problem(NamedTuple):
+    """One broken rule: the row (None where only one wine was given), the field (None where none) and a sentence."""
+
+    row: int | None
+    field: str | None
+    message: str
+
+
+def problems(error: ValidationError) -> list[Problem]:
+    """Every broken rule in `error`, as sentences that name row and field."""
+    return [_problem(detail) for detail in error.errors(include_url=False, include_context=True)]
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    row = next((part for part in detail["loc"] if isinstance(part, int)), None)
+    field = next((part for part in reversed(detail["loc"]) if isinstance(part, str)), None)
+    return Problem(row, field, _sentence(field, detail))
+
+
+def _sentence(field: str | None, detail: ErrorDetails) -> str:
+    value, context = detail["input"], detail.get("ctx", {})
+    unit = next((f" {feature.unit}" for feature in FEATURES if feature.name == field and feature.unit), "")
+    match detail["type"]:
+        case "missing":
+            return f"{field} is missing"
+        case "extra_forbidden":
+            return f"{field} is not a known field; known are {', '.join(INPUTS)}"
+        case "float_type" | "float_parsing":
+            return f"{field} must be a number, not {_shown(value)}"
+        case "finite_number":
+            return f"{field} must be a finite number"
+        case "greater_than_equal":
+            return f"{field} must be at least {context['ge']:g}{unit}, but is {_shown(value)}"
+        case "less_than_equal":
+            return f"{field} must be at most {context['le']:g}{unit}, but is {_shown(value)}"
+        case "literal_error":
+            return f"{field} must be {context['expected']}, not {_shown(value)}"
+        case _:
+            return detail["msg"]
+
+
+def _shown(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+_wines: Final = TypeAdapter(list[Wine])
+
+
+def check_table(rows: Sequence[Mapping[str, object]], source: str) -> list[Wine]:
+    """`rows` as wines, or a ContractError that names `source`, the first rows (0-based), columns and rules broken."""
+    try:
+        return _wines.validate_python(rows)
+    except ValidationError as error:
+        found = problems(error)
+        lines = "\n".join(f"  row {problem.row}: {problem.message}" for problem in found[:10])
+        more = f"\n  … and {len(found) - 10} more" if len(found) > 10 else ""
+        raise ContractError(
+            f"{source}: {len(found)} value(s) break the feature contract:\n{lines}{more}\n"
+            "Correct the file (or its units) and run again."
+        ) from None

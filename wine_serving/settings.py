@@ -1,0 +1,49 @@
+"""The variables that the service reads, each with its type and default."""
+
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wine_serving.errors import SettingsError
+
+ROOT: Final = Path(__file__).resolve().parents[1]  # relative paths start here, whatever the working directory is
+
+
+class Settings(BaseSettings):
+    """Where versions live and what is served."""
+
+    model_config = SettingsConfigDict(env_prefix="WINE_", extra="ignore", frozen=True)
+
+    registry: Annotated[str, StringConstraints(pattern=r"^(folder:.+|wandb:[^/\s]+/[^/\s]+)$")] = (
+        "folder:artifacts/registry"
+    )
+    model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
+    api_key: SecretStr | None = None
+    prediction_log: bool = True
+    port: Annotated[int, Field(ge=1, le=65535, validation_alias=AliasChoices("PORT"))] = 8000
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The settings that the environment gives, or a SettingsError that names the variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(_sentence(detail) for detail in error.errors())) from None
+
+
+EXPECTED: Final = {
+    "registry": "folder:PATH or wandb:ENTITY/PROJECT",
+    "model": "NAME:ALIAS, NAME:vN or the path of a bundle directory",
+    "api_key": "a text",
+    "prediction_log": "true or false",
+    "port": "a port number from 1 to 65535",
+}
+
+
+def _sentence(detail: object) -> str:
+    assert isinstance(detail, dict)
+    name = str(detail["loc"][0]).lower()
+    variable = "PORT" if name == "port" else f"WINE_{name.upper()}"
+    return f"{variable}={detail['input']!r} cannot be used: it must be {EXPECTED[name]}"
