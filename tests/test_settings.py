@@ -1,0 +1,30 @@
+"""The variables that the service reads."""
+
+import pytest
+
+from wine_serving.errors import SettingsError
+from wine_serving.settings import Settings
+
+BAD_VALUES = {
+    "WINE_REGISTRY": "s3:bucket",
+    "WINE_MODEL": "",
+    "WINE_PREDICTION_LOG": "perhaps",
+    "PORT": "eighty",
+}
+
+
+def test_defaults_serve_the_promoted_version_from_the_folder() -> None:
+    """With nothing set, the registry is the folder and the model its production."""
+    settings = Settings.from_environment()
+    assert settings.registry == "folder:artifacts/registry"
+    assert settings.model == "wine-quality:production"
+    assert settings.api_key is None
+    assert settings.port == 8000
+
+
+@pytest.mark.parametrize(("variable", "value"), BAD_VALUES.items(), ids=BAD_VALUES)
+def test_bad_value_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """The sentence names the variable, the value and what it must be."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable}='{value}' cannot be used: it must be"):
+        Settings.from_environment()
