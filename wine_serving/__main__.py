@@ -1,11 +1,13 @@
-"""Moves of `production` by a person: `python -m wine_serving promote vN --reason "…"`, `rollback` and `history`."""
+"""Commands for the registry: `python -m wine_serving promote vN --reason "…"`, `rollback`, `history` and `export`."""
 
 import argparse
 import sys
+from pathlib import Path
 
 from wine_serving.bundle import Bundle
 from wine_serving.errors import RegistryError, WineServingError
 from wine_serving.registry import MODEL, PRODUCTION, Registry, current_user, open_registry
+from wine_serving.registry_folder import FolderRegistry
 from wine_serving.settings import Settings
 
 
@@ -42,6 +44,18 @@ def show_history(registry: Registry) -> str:
     return "\n".join(moves) or f"{PRODUCTION} was never set"
 
 
+def export(registry: Registry, refs: list[str], directory: Path) -> str:
+    """Copy versions, each with its record and aliases, into a folder registry in `directory`; says which."""
+    copies = FolderRegistry(directory)
+    records = [registry.record(ref) for ref in refs]
+    for record in records:
+        standing = registry.aliases(record.collection)
+        aliases = [alias for alias, version in standing.items() if version == record.version]
+        copies.adopt(record, registry.fetch(record.ref), aliases)
+        copies.fetch(record.ref)
+    return f"{', '.join(record.ref for record in records)} → {directory}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it was done, 1 with a sentence on stderr when not."""
     parser = argparse.ArgumentParser(prog="python -m wine_serving", description=__doc__)
@@ -52,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     back = commands.add_parser("rollback", help="point production at the version before")
     back.add_argument("--reason", default="", help="kept in the history")
     commands.add_parser("history", help="who moved production, when and why")
+    copy = commands.add_parser("export", help="copy versions into a folder registry, such as the API image carries")
+    copy.add_argument("directory", type=Path)
+    copy.add_argument("ref", nargs="+", help="NAME:ALIAS or NAME:vN")
     given = parser.parse_args(arguments)
     try:
         registry = open_registry(Settings.from_environment().registry)
@@ -60,6 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(promote(registry, given.version, given.reason))
             case "rollback":
                 print(rollback(registry, given.reason))
+            case "export":
+                print(export(registry, given.ref, given.directory))
             case _:
                 print(show_history(registry))
     except WineServingError as error:

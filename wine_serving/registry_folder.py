@@ -81,6 +81,13 @@ class FolderRegistry:
                 self._move(name, dict.fromkeys((*aliases, LATEST), record.version), reason, current_user())
         return record
 
+    def adopt(self, record: Record, files: Path, aliases: Sequence[str]) -> None:
+        """Take in a version of another registry, under its own number, and point `aliases` at it."""
+        collection = self._collection(record.collection)
+        with self._lock(record.collection), tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
+            self._commit(shutil.copytree(files, Path(staging) / "files"), record)
+            self._move(record.collection, dict.fromkeys(aliases, record.version), "exported", current_user())
+
     def record(self, ref: str) -> Record:
         name, selector = parsed = parse_ref(ref)
         version = selector if parsed.is_version else self.aliases(name).get(selector)
