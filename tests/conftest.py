@@ -10,6 +10,8 @@ from tests import tiny
 from wine_serving.registry import MODEL
 from wine_serving.registry_folder import FolderRegistry
 
+pytest_plugins = ["tests.wandb_server.fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
