@@ -4,6 +4,7 @@ WineServingError
 ├── SettingsError             a variable has a value that cannot be used
 ├── ContractError             a table does not keep the feature contract
 ├── BundleError               a model bundle is corrupted, truncated or incompatible
+├── RequestRefused            a request to the API cannot be answered
 └── RegistryError             a registry was asked for something it cannot do
     ├── VersionNotFound       no such collection, version or alias
     │   └── NothingPromoted   nobody has promoted a model yet
@@ -11,6 +12,8 @@ WineServingError
     ├── AliasMoved            somebody else moved the alias in between
     └── RegistryUnavailable   the registry does not answer (W&B only)
 """
+
+from collections.abc import Mapping, Sequence
 
 
 class WineServingError(Exception):
@@ -27,6 +30,22 @@ class ContractError(WineServingError):
 
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
+
+
+class RequestRefused(WineServingError):
+    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules where there are any."""
+
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        problems: Sequence[Mapping[str, object]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.problems = problems
+        self.headers = dict(headers or {})
 
 
 class RegistryError(WineServingError):

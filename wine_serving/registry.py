@@ -28,6 +28,8 @@ LATEST: Final = "latest"
 CANDIDATE: Final = "candidate"
 PRODUCTION: Final = "production"
 
+REFERENCE: Final = re.compile(r"([a-z0-9][\w.-]*):([\w.-]+)")
+
 
 class RunRef(BaseModel):
     """The tracked run that made a version. `url` is None while the run is only recorded offline."""
@@ -165,7 +167,7 @@ class Ref(NamedTuple):
 
 def parse_ref(ref: str) -> Ref:
     """`NAME:ALIAS` or `NAME:vN`, or a RegistryError."""
-    found = re.fullmatch(r"([a-z0-9][\w.-]*):([\w.-]+)", ref)
+    found = REFERENCE.fullmatch(ref)
     if not found:
         raise RegistryError(f"{ref!r} is no reference: write NAME:ALIAS or NAME:vN")
     return Ref(*found.groups())

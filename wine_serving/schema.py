@@ -1,6 +1,6 @@
 """What a wine is: the one feature contract that notebooks, registry, API and page share.
 
-Another table than wine starts here: the fields of `Wine`, then `SEGMENT` and `TARGET`. Everything below them is derived.
+Another table than wine starts here: the fields of `Wine`, then `SEGMENT` and `TARGET`. The rest is derived.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,6 +83,17 @@ class Wine(BaseModel):
         return total
 
 
+BATCH_LIMIT: Final = 10_000
+
+
+class Batch(BaseModel):
+    """Up to BATCH_LIMIT wines, to be answered in the same order."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    wines: list[Wine] = Field(min_length=1, max_length=BATCH_LIMIT)
+
+
 SEGMENT: Final = "color"  # the category that calibration, ranges and slices are kept by
 TARGET: Final = "quality"  # what is predicted
 TARGET_LABEL: Final = "Quality: the median of at least three tasters' grades"
@@ -136,7 +147,8 @@ def problems(error: ValidationError) -> list[Problem]:
 
 def _problem(detail: ErrorDetails) -> Problem:
     row = next((part for part in detail["loc"] if isinstance(part, int)), None)
-    field = next((part for part in reversed(detail["loc"]) if isinstance(part, str)), None)
+    last = detail["loc"][-1] if detail["loc"] else None
+    field = last if isinstance(last, str) else None
     return Problem(row, field, _sentence(field, detail))
 
 
@@ -144,6 +156,12 @@ def _sentence(field: str | None, detail: ErrorDetails) -> str:
     value, context = detail["input"], detail.get("ctx", {})
     unit = next((f" {feature.unit}" for feature in FEATURES if feature.name == field and feature.unit), "")
     match detail["type"]:
+        case "model_type":
+            return f"a JSON object is needed, not {_shown(value)}"
+        case "list_type":
+            return f"{field} must be a list, not {_shown(value)}"
+        case "too_short" | "too_long":
+            return f"{field} must hold 1 to {BATCH_LIMIT} wines"
         case "missing":
             return f"{field} is missing"
         case "extra_forbidden":

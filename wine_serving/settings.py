@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
     api_key: SecretStr | None = None
     prediction_log: bool = True
+    google_cloud_project: Annotated[str | None, Field(validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT"))] = None
     port: Annotated[int, Field(ge=1, le=65535, validation_alias=AliasChoices("PORT"))] = 8000
 
     @classmethod

@@ -1,0 +1,45 @@
+"""What Prometheus may ask: requests, latency, predictions by version and warnings by measurement."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+
+from wine_serving.bundle import Assessment
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
+
+
+class Metrics:
+    """The counters of one app."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "wine_requests", "Answered requests by route and status", ["route", "status"], registry=self._registry
+        )
+        self._latency = Histogram(
+            "wine_request_seconds", "Time to answer by route", ["route"], buckets=BUCKETS, registry=self._registry
+        )
+        self._predictions = Counter(
+            "wine_predictions", "Predicted wines by model version", ["model_version"], registry=self._registry
+        )
+        self._warnings = Counter(
+            "wine_warnings", "Wines unlike the training wines, by measurement", ["field"], registry=self._registry
+        )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._requests.labels(route, status).inc()
+        self._latency.labels(route).observe(seconds)
+
+    def predicted(self, version: str, assessments: Sequence[Assessment]) -> None:
+        """Count predicted wines and what was unusual about them."""
+        self._predictions.labels(version).inc(len(assessments))
+        for assessment in assessments:
+            for unusual in assessment["warnings"]:
+                self._warnings.labels(unusual["field"] or "combination").inc()
+
+    def render(self) -> bytes:
+        """All counters in Prometheus' text format."""
+        return generate_latest(self._registry)
