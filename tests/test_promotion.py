@@ -64,7 +64,8 @@ def test_model_that_fails_its_golden_wines_is_not_promoted(
     assert two_versions.aliases(MODEL)["production"] == "v0"
 
 
-def test_history_lists_every_move(two_versions: FolderRegistry, capsys) -> None:
+@pytest.mark.usefixtures("two_versions")
+def test_history_lists_every_move(capsys) -> None:
     """Who moved production, when and why, a line each."""
     main(["promote", "v1", "--reason", "better"])
     capsys.readouterr()

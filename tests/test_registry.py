@@ -108,9 +108,9 @@ def test_evaluation_is_kept_beside_the_version(registry: Registry, first: Path) 
 def test_unknown_version_or_alias_is_said(registry: Registry, first: Path) -> None:
     """The sentence says what there is instead."""
     registry.publish(first, "wine-quality", kind="model", aliases=["candidate"])
-    with pytest.raises(VersionNotFound, match="no version v7.*versions v0"):
+    with pytest.raises(VersionNotFound, match=r"no version v7.*versions v0"):
         registry.record("wine-quality:v7")
-    with pytest.raises(VersionNotFound, match="no alias 'champion'.*candidate = v0"):
+    with pytest.raises(VersionNotFound, match=r"no alias 'champion'.*candidate = v0"):
         registry.fetch("wine-quality:champion")
 
 
