@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,13 +12,40 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-TARGETS = (
-    "pipeline data eda train evaluate serve api ui lab promote rollback compare test check bench images deploy sync"
-).split()
-TOP_LEVEL = (
-    "notebooks wine_serving wine_ui tests requirements environment.yml Dockerfile.api Dockerfile.ui README.md "
-    "pyproject.toml Makefile LICENSE"
-).split()
+TARGETS = [
+    "pipeline",
+    "data",
+    "eda",
+    "train",
+    "evaluate",
+    "serve",
+    "api",
+    "ui",
+    "lab",
+    "promote",
+    "rollback",
+    "compare",
+    "test",
+    "check",
+    "bench",
+    "images",
+    "deploy",
+    "sync",
+]
+TOP_LEVEL = [
+    "notebooks",
+    "wine_serving",
+    "wine_ui",
+    "tests",
+    "requirements",
+    "environment.yml",
+    "Dockerfile.api",
+    "Dockerfile.ui",
+    "README.md",
+    "pyproject.toml",
+    "Makefile",
+    "LICENSE",
+]
 
 
 def tracked() -> list[str]:
@@ -45,12 +73,14 @@ def test_make_alone_prints_the_menu() -> None:
 
 def test_unsupported_python_gets_one_sentence(tmp_path: Path) -> None:
     """Somebody with an old Python learns what to do instead of reading a build log."""
-    old = tmp_path / "python3.10"
-    old.write_text('#!/bin/sh\necho "Python 3.11 to 3.14 is needed" >&2\nexit 1\n')
+    old = tmp_path / "python3.10"  # a Python that believes itself older than it is
+    pretend = "import sys; sys.version_info = (3, 10, 13); sys.version = '3.10.13 (main)'; "
+    old.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} -c "{pretend}$1"\n')
     old.chmod(0o755)
     refused = make(f"VENV={tmp_path}/venv", f"PYTHON={old}", "environment")
     assert refused.returncode != 0
-    assert "Python 3.11 to 3.14 is needed" in refused.stderr
+    assert refused.stderr.startswith(f"Python 3.11 to 3.14 is needed, and {old} is 3.10.13: install one")
+    assert "Traceback" not in refused.stderr
     assert not (tmp_path / "venv").exists()
 
 
@@ -91,7 +121,7 @@ def test_lock_holds_every_declared_package() -> None:
 
 
 def test_conda_installs_the_same_lock() -> None:
-    """conda users get a supported Python, the hashed lock, and a make that knows."""
+    """Conda users get a supported Python, the hashed lock, and a make that knows."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (python,) = [each for each in environment["dependencies"] if str(each).startswith("python=")]
