@@ -156,7 +156,7 @@ def test_readme_names_only_targets_that_exist() -> None:
 def test_notebooks_pass_the_filter_on_their_way_into_git() -> None:
     """Git hands every notebook to the filter that strips outputs, and compares it cell by cell."""
     answer = subprocess.run(
-        ["git", "check-attr", "filter", "diff", "merge", "notebooks/01_data.ipynb"],
+        ["git", "check-attr", "filter", "diff", "merge", "--", "notebooks/01_data.ipynb"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert re.findall(r": (\w+): (\w+)", answer) == [
