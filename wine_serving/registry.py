@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from wine_serving.errors import RegistryError
+from wine_serving.errors import AliasMoved, NothingPromoted, RegistryError, VersionNotFound
 from wine_serving.settings import ROOT
 
 DATASET: Final = "wine-quality-data"
@@ -109,6 +109,13 @@ class Registry(Protocol):
         """A directory with exactly the published bytes, to be read only; DigestMismatch when they were altered."""
         ...
 
+    def cached(self, ref: str) -> tuple[Record, Path]:
+        """The version that `ref` was when it was last fetched on this machine, for the time when W&B is away.
+
+        RegistryUnavailable when there is no such copy.
+        """
+        ...
+
     def records(self, name: str) -> list[Record]:
         """All versions of `name`, oldest first; empty when there is no such collection."""
         ...
@@ -171,6 +178,31 @@ def parse_ref(ref: str) -> Ref:
     if not found:
         raise RegistryError(f"{ref!r} is no reference: write NAME:ALIAS or NAME:vN")
     return Ref(*found.groups())
+
+
+def not_found(ref: str, place: object, versions: Sequence[str], aliases: Mapping[str, str]) -> VersionNotFound:
+    """The error for a reference that `place` does not hold, saying what it holds instead."""
+    name, selector = parsed = parse_ref(ref)
+    standing = ", ".join(f"{alias} = {version}" for alias, version in sorted(aliases.items()))
+    there = "it holds none"
+    if versions:
+        there = f"there are versions {', '.join(versions)} and aliases {standing or 'none'}"
+    if parsed.is_version:
+        return VersionNotFound(f"{name} has no version {selector} in {place}; {there}")
+    if selector == PRODUCTION:
+        return NothingPromoted(
+            f"no version of {name} in {place} is promoted yet: run `make pipeline`, or `make promote VERSION=vN "
+            f'REASON="…"`; {there}'
+        )
+    return VersionNotFound(f"{name} has no alias {selector!r} in {place}; {there}")
+
+
+def alias_moved(name: str, alias: str, standing: str | None, expected: str | None) -> AliasMoved:
+    """The error for an alias that does not stand where it was expected."""
+    return AliasMoved(
+        f"{name}:{alias} is {standing or 'not set'}, not {expected or 'unset'} as it was before: "
+        "somebody moved it meanwhile; look at its history and run this again"
+    )
 
 
 def digest_files(directory: Path) -> dict[str, str]:

@@ -18,16 +18,18 @@ from typing import Any
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
-from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
+from wine_serving.errors import DigestMismatch, RegistryError, VersionNotFound
 from wine_serving.registry import (
     LATEST,
     PRODUCTION,
     AliasMove,
     Record,
+    alias_moved,
     current_commit,
     current_user,
     digest_files,
     digest_of,
+    not_found,
     parse_ref,
     run_ref,
 )
@@ -92,14 +94,12 @@ class FolderRegistry:
         name, selector = parsed = parse_ref(ref)
         version = selector if parsed.is_version else self.aliases(name).get(selector)
         if version is None:
-            raise self._no_alias(name, selector)
+            raise self._not_found(ref)
         path = self.root / name / f"{version}.json"
         try:
             return Record.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise VersionNotFound(
-                f"{name} has no version {version} in {self.root}; {self._what_is_there(name)}"
-            ) from None
+            raise self._not_found(f"{name}:{version}") from None
         except ValidationError as error:
             raise RegistryError(f"{path} is not a readable record: {error}") from None
 
@@ -112,6 +112,9 @@ class FolderRegistry:
                 "restore them from a copy, or publish again and use the new version"
             )
         return directory
+
+    def cached(self, ref: str) -> tuple[Record, Path]:
+        return self.record(ref), self.fetch(ref)  # a folder is its own copy
 
     def records(self, name: str) -> list[Record]:
         numbers = sorted(int(path.stem[1:]) for path in (self.root / name).glob("v*.json"))
@@ -130,10 +133,7 @@ class FolderRegistry:
         with self._lock(name):
             standing = self.aliases(name).get(alias)
             if expected is not ... and standing != expected:
-                raise AliasMoved(
-                    f"{name}:{alias} is {standing or 'not set'}, not {expected or 'unset'} as it was before: "
-                    "somebody moved it meanwhile; look at its history and run this again"
-                )
+                raise alias_moved(name, alias, standing, expected)
             self._move(name, {alias: version}, reason, by)
 
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
@@ -205,18 +205,9 @@ class FolderRegistry:
         void = [move for move in last.values() if aliases.get(move.alias) != move.version]
         return [move for move in moves if move not in void]
 
-    def _no_alias(self, name: str, alias: str) -> VersionNotFound:
-        if alias == PRODUCTION:
-            return NothingPromoted(
-                f"no version of {name} in {self.root} is promoted yet: run `make pipeline`, or `make promote VERSION=vN "
-                f'REASON="…"`; {self._what_is_there(name)}'
-            )
-        return VersionNotFound(f"{name} has no alias {alias!r} in {self.root}; {self._what_is_there(name)}")
-
-    def _what_is_there(self, name: str) -> str:
-        versions = ", ".join(record.version for record in self.records(name))
-        aliases = ", ".join(f"{alias} = {version}" for alias, version in sorted(self.aliases(name).items()))
-        return f"there are versions {versions} and aliases {aliases or 'none'}" if versions else "it holds no version"
+    def _not_found(self, ref: str) -> VersionNotFound:
+        name = parse_ref(ref).name
+        return not_found(ref, self.root, [record.version for record in self.records(name)], self.aliases(name))
 
 
 def _replace(path: Path, text: str) -> None:
