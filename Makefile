@@ -2,17 +2,17 @@
 
 PROFILE ?= full
 PARAMS  ?=
-PYTHON  ?= $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(shell $(name) -c "import sys; 11 <= sys.version_info[1] <= 14 and sys.version_info[0] == 3 and print('$(name)')" 2>/dev/null)) python3)
 VENV    := .venv
-BIN     := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-# Inside the conda environment its own Python is used and nothing but the project itself is added.
+# Inside the conda environment its own Python is used and nothing but the project itself is added. Elsewhere a file in
+# .venv says that it is complete; a Python asked for by name has its own, so that asking for another one is noticed.
 ifeq ($(WINE_ENV),conda)
-PY    := python
-READY := artifacts/.conda-ready
+PY      := python
+READY   := in-conda
 else
-PY    := $(VENV)/$(BIN)/python
-READY := $(VENV)/.ready
+PY      := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
+READY   := $(VENV)/.ready$(if $(PYTHON),-$(lastword $(notdir $(PYTHON))))
+PYTHON  ?= $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(filter 3.11.% 3.12.% 3.13.% 3.14.%,$(shell $(name) --version 2>&1)),$(name))) python3)
 endif
 
 # Tracking: quiet, and recorded offline unless W&B knows who you are.
@@ -22,24 +22,39 @@ export WANDB_CONSOLE         ?= off
 export WANDB_ERROR_REPORTING ?= false
 export WANDB_DISABLE_GIT     ?= true
 export WANDB_DISABLE_CODE    ?= true
-ifeq ($(WANDB_API_KEY)$(shell grep -s wandb "$(HOME)/.netrc"),)
+WANDB_HOST := $(firstword $(subst :, ,$(notdir $(or $(WANDB_BASE_URL),api.wandb.ai))))
+ifeq ($(WANDB_API_KEY)$(WANDB_IDENTITY_TOKEN_FILE)$(shell grep -sF "$(WANDB_HOST)" "$${NETRC:-$$HOME/.netrc}" "$$HOME/_netrc"),)
 export WANDB_MODE            ?= offline
 endif
 
-# What a person typed reaches the recipes through the environment, so that no quote in it can become a command.
-export VERSION REASON A B
+# What a person typed reaches the recipes through the environment and unexpanded: no quote or dollar in it is a command.
+export GIVEN_VERSION = $(value VERSION)
+export GIVEN_REASON  = $(value REASON)
+export GIVEN_A       = $(value A)
+export GIVEN_B       = $(value B)
+
+# PORT belongs to the containers; here both ports are fixed, and the page asks the API beside it.
+unexport PORT
+API_PORT := 8000
+UI_PORT  := 8501
+export WINE_API_URL ?= http://localhost:$(API_PORT)
+API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port $(API_PORT) --no-access-log
+UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port $(UI_PORT) \
+       --server.headless true --browser.gatherUsageStats false
+
+# Cell ids and tags stay; the patch release of the Python that ran a notebook is no news.
+STRIP := -m nbstripout --keep-id --extra-keys metadata.language_info.version
 
 # Notebooks reach git without outputs, and are compared and merged cell by cell: settings of this clone, nothing global.
-define git-settings
-	@if git rev-parse --git-dir >/dev/null 2>&1; then \
-	  git config filter.nbstripout.clean "$(PY) -m nbstripout"; \
-	  git config diff.jupyternotebook.command "$(PY) -m nbdime.vcs.git.diffdriver diff"; \
-	  git config merge.jupyternotebook.driver "$(PY) -m nbdime.vcs.git.mergedriver merge %O %A %B %L %P"; \
-	fi
-endef
+GIT_SETTINGS = if [ -e .git ]; then python=$$($(PY) -c 'import sys; print("\"%s\"" % sys.executable.replace("\\", "/"))') && \
+    git config filter.nbstripout.clean "$$python $(STRIP)" && git config filter.nbstripout.required true && \
+    git config diff.jupyternotebook.command "$$python -m nbdime.vcs.git.diffdriver diff" && \
+    git config merge.jupyternotebook.driver "$$python -m nbdime.vcs.git.mergedriver merge %O %A %B %L %P"; fi
+
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header \
-          --no-emit-index-url --no-annotate --quiet --output-file requirements/$(1).txt
+          --no-emit-index-url --no-annotate --quiet --output-file requirements/$(1).txt $(PARAMS)
 
 RUN := $(PY) notebooks/run.py --profile $(PROFILE)
 
@@ -66,41 +81,47 @@ evaluate: $(READY)  ## judge the candidate against production: promote or declin
 	@$(RUN) 04_evaluation $(PARAMS)
 
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
-	@test -n "$$A" && test -n "$$B" || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
-	@$(RUN) compare -p a "$$A" -p b "$$B" $(PARAMS)
+	@[ -n "$$GIVEN_A" ] && [ -n "$$GIVEN_B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
+	@$(RUN) compare -p a "$$GIVEN_A" -p b "$$GIVEN_B" $(PARAMS)
 
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
-	@$(MAKE) --no-print-directory --jobs 2 api ui
+	@echo "API:  http://localhost:$(API_PORT) (documentation: http://localhost:$(API_PORT)/docs)"
+	@echo "Page: http://localhost:$(UI_PORT)"
+	@trap 'kill $$api $$ui 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
+	$(API) & api=$$!; $(UI) & ui=$$!; \
+	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
+	echo "One of the two has stopped, so the other is stopped too" >&2; exit 1
 
 api: $(READY)  ## the API alone on http://localhost:8000
-	@echo "API: http://localhost:8000 (documentation: http://localhost:8000/docs)"
-	@$(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port 8000 --no-access-log
+	@echo "API: http://localhost:$(API_PORT) (documentation: http://localhost:$(API_PORT)/docs)"
+	@$(API)
 
 ui: $(READY)  ## the page alone on http://localhost:8501
-	@echo "Page: http://localhost:8501"
-	@$(PY) -m streamlit run wine_ui/app.py --server.port 8501 --server.address 127.0.0.1 --server.headless true
+	@echo "Page: http://localhost:$(UI_PORT)"
+	@$(UI)
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	@$(PY) -m jupyterlab notebooks
 
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
-	@test -n "$$VERSION" && test -n "$$REASON" || { echo 'Say which version and why: make promote VERSION=v1 REASON="…"' >&2; exit 2; }
-	@$(PY) -m wine_serving promote "$$VERSION" --reason "$$REASON"
+	@[ -n "$$GIVEN_VERSION" ] && [ -n "$$GIVEN_REASON" ] || \
+	{ echo 'Say which version and why: make promote VERSION=v1 REASON="…"' >&2; exit 2; }
+	@$(PY) -m wine_serving promote "$$GIVEN_VERSION" --reason "$$GIVEN_REASON"
 
 rollback: $(READY)  ## production goes back to the version before
-	@$(PY) -m wine_serving rollback --reason "$$REASON"
+	@$(PY) -m wine_serving rollback --reason "$$GIVEN_REASON"
 
 sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGISTRY=wandb:ENTITY/PROJECT)
 	@$(PY) -m wine_serving sync
 
 test: $(READY)  ## all tests that need no root and no network
-	@$(PY) -m pytest -n 2 --dist worksteal
+	@$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
-	@$(PY) -m nbstripout --verify notebooks/*.ipynb
+	@$(PY) $(STRIP) --verify notebooks/*.ipynb
 
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix
@@ -110,30 +131,43 @@ bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
 
 images: $(READY)  ## both container images, by docker, podman or buildah
-	@$(PY) .github/images.py
+	@rm -rf artifacts/image
+	@$(PY) -m wine_serving export artifacts/image wine-quality:production
+	@$(PY) .github/images.py build
 
 deploy: $(READY)  ## release both services to Cloud Run
-	@$(PY) .github/release.py
+	@$(PY) .github/release.py release
 
-lock: $(READY)  ## resolve the requirements again
-	@$(call compile,dev) --extra serving --extra wandb --extra ui --extra notebooks --extra dev
-	@$(call compile,api) --extra serving --constraint requirements/dev.txt
-	@$(call compile,api-wandb) --extra serving --extra wandb --constraint requirements/dev.txt
-	@$(call compile,ui) --extra ui --constraint requirements/dev.txt
+# uv does not read pip's settings: whoever has an index of their own there means it for this, too.
+lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
+	@set -e; UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}; \
+	export UV_DEFAULT_INDEX; \
+	$(call compile,dev) --extra serving --extra wandb --extra ui --extra notebooks --extra dev; \
+	$(call compile,api) --extra serving --constraint requirements/dev.txt; \
+	$(call compile,api-wandb) --extra serving --extra wandb --constraint requirements/dev.txt; \
+	$(call compile,ui) --extra ui --constraint requirements/dev.txt
 
 environment: $(READY)  ## only set up the environment
 
-# The one file that make tracks: the environment, made again when the locks change.
-$(VENV)/.ready: requirements/dev.txt
-	@$(PYTHON) -c "import sys; v = sys.version.split()[0]; (3, 11) <= sys.version_info < (3, 15) or sys.exit(f'Python 3.11 to 3.14 is needed, and $(PYTHON) is {v}: install one of them, or name it: make PYTHON=python3.12 …')"
-	@echo "Setting up $(VENV): a minute or two, once"
-	@$(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(git-settings)
-	@touch $@
-
-artifacts/.conda-ready: requirements/dev.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(git-settings)
-	@mkdir -p artifacts && touch $@
+ifeq ($(WINE_ENV),conda)
+.PHONY: $(READY)
+$(READY):
+	@$(PY) -c 'import importlib.metadata as m, pathlib; \
+	exit(pathlib.Path.cwd().as_uri() not in m.distribution("wine-quality").read_text("direct_url.json"))' 2>/dev/null || \
+	{ $(PIP) --no-deps --no-build-isolation --editable . && $(GIT_SETTINGS); }
+else
+# The one file that make tracks: the environment, brought up to date when the lock changes. Without that file whatever
+# is in .venv is the remains of an attempt.
+$(READY): requirements/dev.txt
+	@[ -e $@ ] || { python="$(PYTHON)"; \
+	version=$$($$python --version 2>/dev/null) || version="not there"; \
+	case "$$version" in "Python 3.11."*|"Python 3.12."*|"Python 3.13."*|"Python 3.14."*) ;; \
+	*) echo "Python 3.11 to 3.14 is needed, and $$python is $${version#Python }:" \
+	"install one of them, or name it: make PYTHON=python3.12 …" >&2; exit 1;; esac; \
+	echo "Setting up $(VENV) with $$version: a minute or two, once"; \
+	$$python -m venv --clear $(VENV); }
+	@$(PIP) --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(GIT_SETTINGS)
+	@touch $(VENV)/.ready $@
+endif
