@@ -1,0 +1,159 @@
+"""Both container images, with docker, podman or buildah, whichever runs here.
+
+    python3 .github/images.py build   with the version in artifacts/image inside; with PUSH=HOST/PATH push them there
+    python3 .github/images.py smoke   start both, read-only under 512 MB and one CPU, and ask them what a release asks
+
+BASE_IMAGE replaces the base, LOCK=api-wandb lets the API load versions from W&B, BUILD_FLAGS are handed to the engine.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from answers import ApiCheck, check_page, read_model, until_answered
+from cloud import API, PAGE, ReleaseError, say
+
+ROOT: Final = Path(__file__).parents[1]
+DIGESTS: Final = ROOT / "artifacts" / "images.env"
+DOCKERFILES: Final = {API: "Dockerfile.api", PAGE: "Dockerfile.ui"}
+VARIABLES: Final = {API: "API_IMAGE", PAGE: "UI_IMAGE"}
+PATIENCE: Final = 60.0
+
+
+def find_engine() -> str:
+    """The first engine that answers."""
+    for engine in ("docker", "podman", "buildah"):
+        try:
+            if subprocess.run([engine, "info"], check=False, capture_output=True).returncode == 0:
+                return engine
+        except FileNotFoundError:
+            continue
+    raise ReleaseError("neither docker, podman nor buildah runs here: install one of them, or start docker")
+
+
+def run(*command: str) -> str:
+    """What the command prints; its complaints are shown."""
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise ReleaseError(f"`{shlex.join(command)}` failed with exit code {done.returncode}")
+    return done.stdout.strip()
+
+
+def commit() -> str:
+    """The commit that images are tagged with."""
+    return os.environ.get("GITHUB_SHA") or run("git", "rev-parse", "HEAD")
+
+
+def build(engine: str) -> None:
+    """Build both images and, where PUSH says where to, push them."""
+    version, _ = read_model()
+    place = os.environ.get("PUSH") or "localhost"
+    images = {name: f"{place}/{name}:{commit()}" for name in DOCKERFILES}
+    for name, image in images.items():
+        arguments = {"COMMIT": commit(), "MODEL_VERSION": version}
+        arguments |= {key: os.environ[key] for key in ("BASE_IMAGE", "LOCK") if os.environ.get(key)}
+        flags = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+        if engine != "docker":
+            flags.append("--format=docker")  # the OCI format has no HEALTHCHECK
+        flags += shlex.split(os.environ.get("BUILD_FLAGS", ""))
+        say(f"build {image} with {engine}")
+        run(engine, "build", *flags, f"--file={DOCKERFILES[name]}", f"--tag={image}", ".")
+    if place != "localhost":
+        digests = {name: push(engine, image) for name, image in images.items()}
+        DIGESTS.write_text("".join(f"{VARIABLES[name]}={digest}\n" for name, digest in digests.items()))
+        say(DIGESTS.read_text())
+
+
+def push(engine: str, image: str) -> str:
+    """Push an image and give it by digest."""
+    repository = image.rpartition(":")[0]
+    if engine == "docker":
+        run("docker", "push", "--quiet", image)
+        known: list[str] = json.loads(run("docker", "image", "inspect", image))[0]["RepoDigests"]
+        return next(name for name in known if name.startswith(f"{repository}@"))
+    note = ROOT / "artifacts" / "digest"
+    run(engine, "push", f"--digestfile={note}", image)
+    return f"{repository}@{note.read_text().strip()}"
+
+
+def smoke(engine: str) -> None:
+    """Start both images and ask them what a release asks."""
+    version, golden = read_model()
+    checks: dict[str, Callable[[str], None]] = {API: ApiCheck(version, golden, {}), PAGE: check_page}
+    for name, check in checks.items():
+        image, port = f"localhost/{name}:{commit()}", free_port()
+        say(f"start {image}")
+        with started(engine, image, port):
+            until_answered(partial(check, f"http://127.0.0.1:{port}"), PATIENCE)
+        say(f"{name} answers correctly")
+
+
+@contextmanager
+def started(engine: str, image: str, port: int) -> Iterator[None]:
+    """A container of `image` that listens on `port`, stopped at the end; its log is shown."""
+    if engine == "buildah":
+        with started_by_buildah(image, port):
+            yield
+        return
+    limits = ["--read-only", "--memory=512m", "--cpus=1"]
+    place = [f"--env=PORT={port}", f"--publish=127.0.0.1:{port}:{port}"]
+    container = run(engine, "run", "--detach", *limits, *place, image)
+    try:
+        yield
+    finally:
+        run(engine, "stop", "--time=10", container)
+        say(run(engine, "logs", container))
+        run(engine, "rm", container)
+
+
+@contextmanager
+def started_by_buildah(image: str, port: int) -> Iterator[None]:
+    """The same with buildah, which sets no limits and shares the network of the host."""
+    configuration = json.loads(run("buildah", "inspect", "--type=image", image))["Docker"]["config"]
+    container = run("buildah", "from", "--pull-never", image)
+    user, command = f"--user={configuration['User']}", configuration["Cmd"]
+    server = subprocess.Popen(["buildah", "run", user, f"--env=PORT={port}", container, "--", *command])
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        run("buildah", "rm", container)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def main() -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["build", "smoke"])
+    command = parser.parse_args().command
+    try:
+        engine = find_engine()
+        if command == "build":
+            build(engine)
+        else:
+            smoke(engine)
+    except ReleaseError as error:
+        print(f"images: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
