@@ -12,7 +12,7 @@ READY   := in-conda
 else
 PY      := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 READY   := $(VENV)/.ready$(if $(PYTHON),-$(lastword $(notdir $(PYTHON))))
-PYTHON  ?= $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(filter 3.11.% 3.12.% 3.13.% 3.14.%,$(shell $(name) --version 2>&1)),$(name))) python3)
+PYTHON  ?= $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(filter 3.11.% 3.12.% 3.13.% 3.14.%,$(shell $(name) --version 2>&1; :)),$(name))) python3)
 endif
 
 # Tracking: quiet, and recorded offline unless W&B knows who you are.
