@@ -9,6 +9,7 @@ import pytest
 from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
 from wine_serving.registry import Registry, digest_files, parse_ref
 from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry_wandb import WandbRegistry
 
 PUBLISH = """
 import sys
@@ -18,9 +19,13 @@ FolderRegistry(Path(sys.argv[1])).publish(Path(sys.argv[2]), "wine-quality", kin
 """
 
 
-@pytest.fixture
-def registry(folder: FolderRegistry) -> Registry:
-    return folder
+@pytest.fixture(params=["folder", "wandb"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    """An empty registry of each kind."""
+    if request.param == "folder":
+        return request.getfixturevalue("folder")
+    server = request.getfixturevalue("wandb_server")
+    return WandbRegistry(server.place, cache=tmp_path / "cache")
 
 
 def directory(path: Path, text: str) -> Path:

@@ -105,8 +105,11 @@ class Registry(Protocol):
         """The record of `NAME:vN` or `NAME:ALIAS`; VersionNotFound when there is none."""
         ...
 
-    def fetch(self, ref: str) -> Path:
-        """A directory with exactly the published bytes, to be read only; DigestMismatch when they were altered."""
+    def fetch(self, ref: str, *, run: Any = None) -> Path:
+        """A directory with exactly the published bytes, to be read only; DigestMismatch when they were altered.
+
+        `run`, where given, is the W&B run that uses the version.
+        """
         ...
 
     def cached(self, ref: str) -> tuple[Record, Path]:
@@ -159,6 +162,15 @@ def open_registry(uri: str) -> Registry:
 
             return WandbRegistry(place)
     raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
+
+
+def tracking(uri: str) -> dict[str, str]:
+    """Where the runs of this registry are tracked, as arguments of `wandb.init`."""
+    scheme, _, place = uri.partition(":")
+    if scheme == "wandb":
+        entity, project = place.split("/")
+        return {"entity": entity, "project": project}
+    return {"project": os.environ.get("WANDB_PROJECT", MODEL)}
 
 
 class Ref(NamedTuple):
@@ -233,8 +245,6 @@ def current_user() -> str:
         return f"uid {os.getuid()}"
 
 
-def run_ref(run: Any) -> RunRef | None:
-    """The reference to a W&B run (or None), with the notebook that its job type names."""
-    if run is None:
-        return None
+def run_ref(run: Any) -> RunRef:
+    """The reference to a W&B run, with the notebook that its job type names."""
     return RunRef(id=run.id, name=run.name, url=run.url, group=run.group or None, notebook=run.job_type or None)

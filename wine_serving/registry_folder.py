@@ -74,7 +74,7 @@ class FolderRegistry:
                         created=datetime.now(UTC),
                         created_by=current_user(),
                         commit=current_commit(),
-                        run=run_ref(run),
+                        run=run_ref(run) if run is not None else None,
                         inputs=tuple(inputs),
                         metadata=dict(metadata or {}),
                     ),
@@ -103,7 +103,7 @@ class FolderRegistry:
         except ValidationError as error:
             raise RegistryError(f"{path} is not a readable record: {error}") from None
 
-    def fetch(self, ref: str) -> Path:
+    def fetch(self, ref: str, *, run: Any = None) -> Path:  # noqa: ARG002 - lineage here is in the records
         record = self.record(ref)
         directory = self.root / record.collection / record.version
         if digest_files(directory) != record.files:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from graphql import GraphQLResolveInfo, build_schema, execute_sync, parse, validate
 from graphql.language import DocumentNode, OperationDefinitionNode
+from starlette.requests import ClientDisconnect
 
 from tests.wandb_server.store import RefusedError, Store, snake
 
@@ -57,17 +58,21 @@ class WandbServer:
         self.project = self.store.add_project(ENTITY, project_name)
 
     @property
-    def uri(self) -> str:
-        """The value of WINE_REGISTRY."""
-        return f"wandb:{ENTITY}/{self.project.name}"
+    def place(self) -> str:
+        """The project, as in WINE_REGISTRY after `wandb:`."""
+        return f"{ENTITY}/{self.project.name}"
 
     def environment(self, home: Path) -> dict[str, str]:
         """The variables that point the SDK here, quietly, with its files in `home`."""
         directories = {f"WANDB_{name}": str(home) for name in ("DIR", "CACHE_DIR", "CONFIG_DIR", "DATA_DIR")}
-        return QUIET | directories | {"WANDB_BASE_URL": self.store.url, "WANDB_API_KEY": KEY, "WINE_REGISTRY": self.uri}
+        return (
+            QUIET
+            | directories
+            | {"WANDB_BASE_URL": self.store.url, "WANDB_API_KEY": KEY, "WINE_REGISTRY": f"wandb:{self.place}"}
+        )
 
     def _routes(self) -> FastAPI:
-        app = FastAPI(openapi_url=None, exception_handlers={RefusedError: refused})
+        app = FastAPI(openapi_url=None, exception_handlers={RefusedError: refused, ClientDisconnect: gone})
         app.post("/graphql")(self.graphql)
         app.post("/files/{entity}/{project}/{run}/file_stream")(self.file_stream)
         app.put("/run-files/{entity}/{project}/{run}/{name:path}")(self.put_run_file)
@@ -203,3 +208,8 @@ def stored(content: bytes | None) -> Response:
 async def refused(_: Request, error: RefusedError) -> Response:
     """A refusal outside of GraphQL."""
     return JSONResponse({"error": str(error)}, error.status)
+
+
+async def gone(_: Request, __: ClientDisconnect) -> Response:
+    """The SDK gave up waiting; nobody reads this answer."""
+    return Response(status_code=400)

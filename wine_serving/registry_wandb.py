@@ -1,0 +1,372 @@
+"""A registry in a W&B project: collections are artifact collections, versions are artifacts, aliases are W&B's own.
+
+What a record holds beside W&B's own fields lies in the artifact's metadata under the key `registry`, together with
+every move of an alias to this version; the card is the artifact's description. Metadata is no part of the digest.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable
+from wine_serving.registry import (
+    DATASET,
+    EVALUATION,
+    LATEST,
+    MODEL,
+    PRODUCTION,
+    AliasMove,
+    Record,
+    alias_moved,
+    current_commit,
+    current_user,
+    digest_files,
+    digest_of,
+    not_found,
+    parse_ref,
+    run_ref,
+)
+from wine_serving.settings import ROOT
+from wine_serving.wandb_errors import NO_KEY, explain
+
+if TYPE_CHECKING:  # importing wandb costs a second and 47 MB: only while it is used
+    import wandb
+
+ANSWER_SECONDS: Final = 5  # for one answer of W&B
+TRANSFER_SECONDS: Final = 7  # for all files of a version, and a second more for each MB
+KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
+OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
+
+_moves = TypeAdapter(list[AliasMove])
+
+
+class WandbRegistry:
+    """Versions in the W&B project `place` (ENTITY/PROJECT); what was fetched is kept, by digest, in `cache`.
+
+    With `link`, a version that becomes production is also linked into that collection of the organisation's registry.
+    """
+
+    def __init__(self, place: str, cache: Path = ROOT / "artifacts/cache/wandb", link: str | None = None) -> None:
+        self.place = place
+        self._cache = cache / place
+        self._link = link
+        self._api: wandb.Api | None = None
+        self._asked: dict[str, set[str]] = {}  # NAME:vN → the selectors that were resolved to it
+
+    def __str__(self) -> str:
+        return f"W&B project {self.place}"
+
+    def publish(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        kind: str,
+        metadata: Mapping[str, Any] | None = None,
+        aliases: Sequence[str] = (),
+        inputs: Sequence[str] = (),
+        run: Any = None,
+    ) -> Record:
+        files = digest_files(directory)
+        if not files:
+            raise RegistryError(f"{directory} holds no file: there is nothing to publish as {name}")
+        artifacts = self._artifacts(name)
+        standing = _standing(artifacts)
+        artifact = next((each for each in artifacts if each.metadata[OURS]["digest"] == digest_of(files)), None)
+        if artifact is None:
+            record = {
+                "digest": digest_of(files),
+                "files": files,
+                "created_by": current_user(),
+                "commit": current_commit(),
+                "inputs": list(inputs),
+                "moves": [],
+            }
+            with self._run(run) as tracked:
+                record["run"] = run_ref(tracked).model_dump(mode="json")
+                artifact = self._log(tracked, directory, name, kind, {**(metadata or {}), OURS: record})
+        reason = f"published by {run.job_type}" if run is not None and run.job_type else "published"
+        self._move(artifact, [*aliases, LATEST], standing, reason, current_user())
+        return _record(artifact)
+
+    def record(self, ref: str) -> Record:
+        return self._resolve(ref)[1]
+
+    def fetch(self, ref: str) -> Path:
+        artifact, record = self._resolve(ref)
+        directory = self._cache / record.digest
+        if digest_files(directory) != record.files:
+            self._download(artifact, record, directory)
+        for selector in self._asked[record.ref]:
+            _write(self._cache / record.collection / f"{selector}.json", record.model_dump_json(indent=1))
+        return directory
+
+    def cached(self, ref: str) -> tuple[Record, Path]:
+        name, selector = parse_ref(ref)
+        try:
+            record = Record.model_validate_json((self._cache / name / f"{selector}.json").read_bytes())
+        except (OSError, ValidationError):
+            raise RegistryUnavailable(f"no verified copy of {ref} is kept in {self._cache}") from None
+        directory = self._cache / record.digest
+        if digest_files(directory) != record.files:
+            raise RegistryUnavailable(f"the copy of {record.ref} in {directory} was altered")
+        return record, directory
+
+    def records(self, name: str) -> list[Record]:
+        return [_record(artifact) for artifact in self._artifacts(name)]
+
+    def aliases(self, name: str) -> dict[str, str]:
+        return _standing(self._artifacts(name))
+
+    def move_alias(
+        self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
+    ) -> None:
+        artifact = self._artifact(f"{name}:{version}")
+        standing = self.aliases(name)
+        if expected is not ... and standing.get(alias) != expected:
+            raise alias_moved(name, alias, standing.get(alias), expected)
+        if self._link and (name, alias) == (MODEL, PRODUCTION):
+            with self._talking():
+                artifact.link(self._link, aliases=[PRODUCTION])
+        self._move(artifact, [alias], standing, reason, by, expected)
+
+    def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
+        artifacts = self._artifacts(name)
+        every = [move for artifact in artifacts for move in _moves_to(artifact) if move.alias == alias]
+        moves = sorted(every, key=lambda move: move.when)
+        stands = next((artifact for artifact in artifacts if alias in artifact.aliases), None)
+        version, last = stands.version if stands else None, moves[-1] if moves else None
+        if version == (last.version if last else None):
+            return moves
+        if last and version == last.previous:
+            return moves[:-1]  # its writer died, or somebody took it back, before the alias had moved
+        if stands is None:
+            return moves
+        by_hand = AliasMove(
+            alias=alias,
+            version=stands.version,
+            previous=last.version if last else None,
+            when=datetime.fromisoformat(stands.updated_at),
+            by="somebody in W&B",
+            reason="moved in W&B, where no reason is kept",
+        )
+        return [*moves, by_hand]
+
+    def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
+        artifact = self._artifact(ref)
+        self._note(artifact, evaluation=json.dumps(evaluation))
+
+    def used_by(self, ref: str) -> list[str]:
+        artifact, record = self._resolve(ref)
+        with self._talking():
+            made = [each for run in artifact.used_by() for each in run.logged_artifacts() if OURS in each.metadata]
+        return sorted({_record(each).ref for each in made if record.ref in _record(each).inputs})
+
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator["wandb.Api"]:
+        """W&B's API; what goes wrong while talking to it becomes one sentence of our family."""
+        import requests
+        import wandb
+        from wandb.sdk.lib import wbauth
+        from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+
+        try:
+            if self._api is None:
+                host = wandb.setup().settings.base_url
+                if not wbauth.authenticate_session(host=host, source=str(self), prompt=False, update_session=False):
+                    raise RegistryError(NO_KEY)
+                self._api = wandb.Api(timeout=ANSWER_SECONDS)
+            yield self._api
+        except (wandb.Error, WandbApiFailedError, requests.RequestException, ValueError, TimeoutError) as error:
+            raise explain(error, self.place) from error
+
+    def _artifact(self, ref: str) -> "wandb.Artifact":
+        """The artifact of a version that this project published."""
+        from wandb.errors import CommError
+
+        name = parse_ref(ref).name
+        with self._talking() as api:
+            artifact: wandb.Artifact | None = None
+            try:
+                artifact = api.artifact(f"{self.place}/{ref}")
+            except CommError as error:
+                if "artifact membership" not in str(error):
+                    raise
+        if artifact is None or OURS not in artifact.metadata:
+            artifacts = self._artifacts(name)
+            raise not_found(ref, self, [each.version for each in artifacts], _standing(artifacts))
+        return artifact
+
+    def _resolve(self, ref: str) -> tuple["wandb.Artifact", Record]:
+        artifact = self._artifact(ref)
+        record = _record(artifact)
+        self._asked.setdefault(record.ref, {record.version}).add(parse_ref(ref).selector)
+        return artifact, record
+
+    def _artifacts(self, name: str) -> list["wandb.Artifact"]:
+        """The versions of `name` that this project published, oldest first."""
+        parse_ref(f"{name}:{LATEST}")
+        with self._talking() as api:
+            try:
+                artifacts = list(api.artifacts(KINDS[name], f"{self.place}/{name}"))
+            except ValueError as error:
+                if "Unable to parse" not in str(error):
+                    raise
+                return []  # there is no such collection, or not even the project
+        return sorted((each for each in artifacts if OURS in each.metadata), key=lambda each: int(each.version[1:]))
+
+    @contextlib.contextmanager
+    def _run(self, given: Any) -> Iterator[Any]:
+        """The run that publishes: the notebook's, or a short one."""
+        import wandb
+
+        if given is not None:
+            if given.offline or given.disabled or f"{given.entity}/{given.project}" != self.place:
+                raise RegistryError(
+                    f"the run {given.entity}/{given.project}/{given.id} is {'offline' if given.offline else 'online'}, "
+                    f"but versions go to {self}: start it with the entity and project of WINE_REGISTRY, online"
+                )
+            yield given
+            return
+        entity, project = self.place.split("/")
+        settings = wandb.Settings(
+            init_timeout=ANSWER_SECONDS, finish_timeout=ANSWER_SECONDS, silent=True, console="off"
+        )
+        with self._talking():
+            run = wandb.init(
+                entity=entity,
+                project=project,
+                job_type="publish",
+                mode="online",
+                reinit="create_new",
+                settings=settings,
+            )
+        with run:
+            yield run
+
+    def _log(self, run: Any, directory: Path, name: str, kind: str, metadata: dict[str, Any]) -> "wandb.Artifact":
+        """Log the files as an artifact of `run`, wait until W&B has them all, and tell it what they were made from."""
+        import wandb
+
+        card = next(iter(sorted(directory.glob("*_CARD.md"))), None)
+        megabytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
+        with self._talking():
+            for ref in metadata[OURS]["inputs"]:
+                run.use_artifact(f"{self.place}/{ref}")
+            artifact = wandb.Artifact(name, kind, description=card.read_text() if card else None, metadata=metadata)
+            artifact.add_dir(str(directory))
+            run.log_artifact(artifact)
+            artifact.wait(timeout=round(TRANSFER_SECONDS + megabytes))
+        return artifact
+
+    def _move(
+        self,
+        artifact: "wandb.Artifact",
+        aliases: Sequence[str],
+        standing: Mapping[str, str],
+        reason: str,
+        by: str,
+        expected: str | EllipsisType | None = ...,
+    ) -> None:
+        """Point `aliases` at `artifact`, and keep from where, who, when and why in its metadata.
+
+        The history comes first: a move without its reason must not exist. W&B cannot compare and swap; a last look
+        before the alias moves leaves others only the time of one request to come in between.
+        """
+        collection, version = artifact.name.split(":")[0], artifact.version
+        news = [
+            AliasMove(
+                alias=alias, version=version, previous=standing.get(alias), when=datetime.now(UTC), by=by, reason=reason
+            )
+            for alias in dict.fromkeys(aliases)
+            if standing.get(alias) != version
+        ]
+        if not news:
+            return
+        before = artifact.metadata[OURS]["moves"]
+        self._note(artifact, moves=[*before, *(move.model_dump(mode="json") for move in news)])
+        if expected is not ... and (stands := self.aliases(collection).get(aliases[0])) != expected:
+            self._note(artifact, moves=before)
+            raise alias_moved(collection, aliases[0], stands, expected)
+        with self._talking():
+            artifact.aliases = list({*artifact.aliases, *aliases})
+            artifact.save()
+
+    def _note(self, artifact: "wandb.Artifact", **changes: Any) -> None:
+        """Change entries of our part of the artifact's metadata."""
+        with self._talking():
+            artifact.metadata = {**artifact.metadata, OURS: artifact.metadata[OURS] | changes}
+            artifact.save()
+
+    def _download(self, artifact: "wandb.Artifact", record: Record, directory: Path) -> None:
+        """Fetch the files to `directory`, which comes into being only when all of them are the published ones."""
+        import requests
+
+        _make(self._cache)
+        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._cache) as staging, self._talking():
+            deadline = time.monotonic() + TRANSFER_SECONDS + artifact.size / 1e6
+            for file in artifact.files():
+                target = Path(staging, "files", file.name).resolve()
+                if not target.is_relative_to(Path(staging).resolve()):
+                    raise DigestMismatch(f"{record.ref} in {self} holds a file outside of itself: {file.name}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with requests.get(file.direct_url, stream=True, timeout=ANSWER_SECONDS) as answer:
+                    answer.raise_for_status()
+                    with target.open("wb") as opened:
+                        for chunk in answer.iter_content(1 << 20):
+                            opened.write(chunk)
+                            if time.monotonic() > deadline:
+                                raise TimeoutError(f"{record.ref} was not here in time")
+            if digest_files(Path(staging) / "files") != record.files:
+                raise DigestMismatch(
+                    f"the files that {self} sends are not those published as {record.ref}: "
+                    "publish again and use the new version"
+                )
+            shutil.rmtree(directory, ignore_errors=True)
+            (Path(staging) / "files").rename(directory)
+
+
+def _record(artifact: "wandb.Artifact") -> Record:
+    metadata = dict(artifact.metadata)
+    ours = dict(metadata.pop(OURS))
+    evaluation = ours.pop("evaluation", None)
+    del ours["moves"]
+    return Record(
+        collection=artifact.name.split(":")[0],  # after it comes the alias by which it was found
+        version=artifact.version,
+        kind=artifact.type,
+        created=datetime.fromisoformat(artifact.created_at),
+        metadata=metadata,
+        evaluation=json.loads(evaluation) if evaluation else None,
+        **ours,
+    )
+
+
+def _moves_to(artifact: "wandb.Artifact") -> list[AliasMove]:
+    return _moves.validate_python(artifact.metadata[OURS]["moves"])
+
+
+def _standing(artifacts: Sequence["wandb.Artifact"]) -> dict[str, str]:
+    """Alias → `vN`."""
+    return {alias: artifact.version for artifact in artifacts for alias in artifact.aliases}
+
+
+def _write(path: Path, text: str) -> None:
+    _make(path.parent)
+    path.write_text(text, encoding="utf-8")
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RegistryError(f"{directory} cannot be made ({error.strerror}): it keeps what W&B sent") from None
