@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from wine_serving.errors import AliasMoved, NothingPromoted, RegistryError, VersionNotFound
-from wine_serving.settings import ROOT
+from wine_serving.settings import ROOT, Settings
 
 DATASET: Final = "wine-quality-data"
 MODEL: Final = "wine-quality"
@@ -160,7 +160,7 @@ def open_registry(uri: str) -> Registry:
         case "wandb":
             from wine_serving.registry_wandb import WandbRegistry  # only here: importing wandb costs a second
 
-            return WandbRegistry(place)
+            return WandbRegistry(place, link=Settings.from_environment().registry_link)
     raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
 
 

@@ -1,0 +1,210 @@
+"""Run notebooks as the command line does it: check parameters, execute through papermill, render the report.
+
+    python notebooks/run.py --profile quick 01_data 03_training -p seed 7
+
+All in one process, because importing papermill and nbconvert takes longer than either works.
+"""
+
+import argparse
+import ast
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import nbformat
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+REPORTS = ROOT / "reports"
+TYPES = {"Annotated": Annotated, "Field": Field, "Literal": Literal}  # what a parameters cell may use in annotations
+SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|credentials?)($|_)", re.IGNORECASE)
+SECRET_VALUE = re.compile(r"^([0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,})$")
+TRACKING = {  # quiet, and offline unless W&B knows who is asking; what the environment says comes first
+    "WANDB_DIR": str(ROOT / "artifacts"),
+    "WANDB_SILENT": "true",
+    "WANDB_CONSOLE": "off",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_DISABLE_GIT": "true",
+    "WANDB_DISABLE_CODE": "true",
+}
+
+
+class Refused(Exception):
+    """A parameter that the notebook does not have, or a value that it does not take."""
+
+
+class Parameter(NamedTuple):
+    """A parameter as its notebook declares it: `annotation` is the source text, `adapter` checks values."""
+
+    annotation: str
+    default: Any
+    help: str
+    adapter: TypeAdapter[Any]
+
+
+def declared(notebook: Path) -> dict[str, Parameter]:
+    """The parameters of a notebook, from its one `parameters` cell."""
+    cells = [
+        cell for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.get("metadata", {}).get("tags", [])
+    ]
+    if len(cells) != 1:
+        raise Refused(f"{notebook.name} has {len(cells)} cells tagged `parameters`: it must have exactly one")
+    lines = cells[0].source.splitlines()
+    return {
+        node.target.id: Parameter(
+            ast.unparse(node.annotation),
+            ast.literal_eval(node.value),
+            lines[node.end_lineno - 1][node.end_col_offset :].strip(" #"),
+            TypeAdapter(eval(ast.unparse(node.annotation), dict(TYPES))),  # noqa: S307 - our own notebook's annotation
+        )
+        for node in ast.parse(cells[0].source).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and node.end_lineno
+    }
+
+
+def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The given parameters, or Refused: an unknown name, a wrong type, an impossible value, or a secret."""
+    known = declared(notebook)
+    for name, value in given.items():
+        if SECRET_NAME.search(name) or (isinstance(value, str) and SECRET_VALUE.match(value)):
+            raise Refused(f"{name} looks like a secret: parameters are kept in reports; use an environment variable")
+        if name not in known:
+            raise Refused(f"{notebook.stem} has no parameter {name}; it has {', '.join(known)}")
+        try:
+            known[name].adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            raise Refused(
+                f"{notebook.stem}: {name}={value!r} is refused: {reason} "
+                f"({name}: {known[name].annotation} = {known[name].default!r}, {known[name].help})"
+            ) from None
+    return given
+
+
+def plan(names: list[str], profile: str, overrides: dict[str, Any]) -> dict[Path, dict[str, Any]]:
+    """Notebook → its parameters: the profile's, then those given; all checked before anything runs."""
+    paths = {name: NOTEBOOKS / f"{name}.ipynb" for name in names}
+    if unknown := [name for name, path in paths.items() if not path.is_file()]:
+        there = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
+        raise Refused(f"there is no notebook {', '.join(unknown)}; there are {there}")
+    settings = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8")) or {}
+    takers = {name: set(declared(path)) for name, path in paths.items()}
+    for override in overrides:
+        if not any(override in taken for taken in takers.values()):
+            checked(next(iter(paths.values())), {override: overrides[override]})
+    return {
+        path: checked(
+            path,
+            settings.get(name, {}) | {key: value for key, value in overrides.items() if key in takers[name]},
+        )
+        for name, path in paths.items()
+    }
+
+
+def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
+    """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; True when none did."""
+    import papermill  # late: these two imports cost seconds, and a refused parameter needs neither
+    from papermill.exceptions import PapermillExecutionError
+    from report import render
+
+    executed, started = reports / notebook.name, time.perf_counter()
+    print(f"── {notebook.stem}", flush=True)
+    failure = None
+    try:
+        papermill.execute_notebook(
+            notebook, executed, parameters, kernel_name="python3", cwd=ROOT, progress_bar=sys.stderr.isatty()
+        )
+    except PapermillExecutionError as error:
+        failure = f"{error.ename}: {error.evalue}"
+    page = render(executed)
+    print(f"   {time.perf_counter() - started:.0f} s, report: {page}", flush=True)
+    if failure:
+        print(f"{notebook.stem} stopped: {failure}", file=sys.stderr)
+    return failure is None
+
+
+def follow_up(notebook: Path, reports: Path) -> None:
+    """What needs the finished report: the evaluation is published with it, and the front page is written anew."""
+    from report import publish_evaluation, write_front_page
+
+    if notebook.stem == "04_evaluation":
+        publish_evaluation(reports)
+    write_front_page(reports)
+
+
+def outcome(verdict: dict[str, Any], reports: Path) -> str:
+    """The verdict as a person at the terminal wants it."""
+    lines = [f"Verdict: {verdict['verdict']}"]
+    lines += [f"  {reason}" for reason in verdict["reasons"]]
+    for role in ("candidate", "production"):
+        if model := verdict[role]:
+            metrics = model["metrics"]
+            figures = [
+                f"{name.upper() if name != 'r2' else 'R²'} {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
+                for name in ("rmse", "mse", "mae", "r2")
+                if (each := metrics.get(name))
+            ]
+            lines.append(f"{role.capitalize()} {model['version']} on the test wines: {', '.join(figures)}")
+    lines.append(
+        f"Promoted: {verdict['candidate']['version']} is now production" if verdict["promoted"] else "Promoted: nothing"
+    )
+    return "\n".join([*lines, f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"])
+
+
+def value(text: str) -> Any:
+    """A parameter's value as papermill reads it from a command line."""
+    return yaml.safe_load(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named notebooks in order; 0 when all ran, 1 when one failed, 2 when a parameter was refused."""
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("notebooks", nargs="+", help="names without .ipynb, in order")
+    parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter")
+    parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
+    given = parser.parse_args(arguments)
+    profiles = sorted(path.stem for path in (NOTEBOOKS / "profiles").glob("*.yaml"))
+    if given.profile not in profiles:
+        print(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}", file=sys.stderr)
+        return 2
+    try:
+        todo = plan(given.notebooks, given.profile, {name: value(text) for name, text in given.p})
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 2
+    prepare_environment()
+    given.reports.mkdir(parents=True, exist_ok=True)
+    for notebook, parameters in todo.items():
+        if not execute(notebook, parameters, given.reports):
+            return 1
+        follow_up(notebook, given.reports)
+    if "04_evaluation" in given.notebooks:
+        print(outcome(json.loads((given.reports / "verdict.json").read_text(encoding="utf-8")), given.reports))
+    return 0
+
+
+def prepare_environment() -> None:
+    """Track quietly, as one group; find this Python's kernel and the project's own modules."""
+    for name, default in TRACKING.items():
+        os.environ.setdefault(name, default)
+    Path(os.environ["WANDB_DIR"]).mkdir(parents=True, exist_ok=True)
+    if not (os.environ.get("WANDB_API_KEY") or knows_wandb(Path.home() / ".netrc")):
+        os.environ.setdefault("WANDB_MODE", "offline")
+    os.environ.setdefault("WANDB_RUN_GROUP", time.strftime("pipeline-%Y%m%d-%H%M%S"))
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
+
+
+def knows_wandb(netrc: Path) -> bool:
+    """Whether `wandb login` has left a key there."""
+    return netrc.is_file() and "wandb" in netrc.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
