@@ -7,6 +7,7 @@ from wine_serving.settings import Settings
 
 BAD_VALUES = {
     "WINE_REGISTRY": "s3:bucket",
+    "WINE_REGISTRY_LINK": "wine-quality",
     "WINE_MODEL": "",
     "WINE_PREDICTION_LOG": "perhaps",
     "PORT": "eighty",

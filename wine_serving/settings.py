@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     registry: Annotated[str, StringConstraints(pattern=r"^(folder:.+|wandb:[^/\s]+/[^/\s]+)$")] = (
         "folder:artifacts/registry"
     )
+    registry_link: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/)?wandb-registry-[^/\s]+/[^/\s]+$")] | None = None
     model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
     api_key: SecretStr | None = None
     prediction_log: bool = True
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
 
 EXPECTED: Final = {
     "registry": "folder:PATH or wandb:ENTITY/PROJECT",
+    "registry_link": "[ORGANISATION/]wandb-registry-REGISTRY/COLLECTION, for team accounts",
     "model": "NAME:ALIAS, NAME:vN or the path of a bundle directory",
     "api_key": "a text",
     "prediction_log": "true or false",
