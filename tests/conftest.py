@@ -17,7 +17,7 @@ pytest_plugins = ["tests.wandb_server.fixtures"]
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests reaches them."""
     for name in [*os.environ]:
-        if name.startswith(("WINE_", "WANDB_")) or name == "PORT":
+        if (name.startswith(("WINE_", "WANDB_")) and name != "WINE_ENV") or name == "PORT":  # where Python lives may stay
             monkeypatch.delenv(name)
 
 
