@@ -15,9 +15,9 @@ pytest_plugins = ["tests.wandb_server.fixtures"]
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the person who runs the tests reaches them."""
+    """No variable of the person who runs the tests reaches them, but the one that says where Python lives."""
     for name in [*os.environ]:
-        if (name.startswith(("WINE_", "WANDB_")) and name != "WINE_ENV") or name == "PORT":  # where Python lives may stay
+        if (name.startswith(("WINE_", "WANDB_")) and name != "WINE_ENV") or name == "PORT":
             monkeypatch.delenv(name)
 
 
