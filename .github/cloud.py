@@ -63,7 +63,11 @@ class Cloud:
 
     def services(self) -> dict[str, Service]:
         """The services that exist."""
-        listed = json.loads(gcloud("run", "services", "list", *self.place, "--format=json"))
+        answer = gcloud("run", "services", "list", *self.place, "--format=json")
+        try:
+            listed = json.loads(answer)
+        except ValueError:
+            raise ReleaseError(f"gcloud lists the services in a form that is no JSON: {answer[:200]}") from None
         return {item["metadata"]["name"]: parse_service(item) for item in listed}
 
     def create(self, name: str) -> None:
