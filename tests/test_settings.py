@@ -11,6 +11,7 @@ BAD_VALUES = {
     "WINE_MODEL": "",
     "WINE_PREDICTION_LOG": "perhaps",
     "PORT": "eighty",
+    "WANDB_HTTP_TIMEOUT": "soon",
 }
 
 

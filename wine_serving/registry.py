@@ -148,6 +148,10 @@ class Registry(Protocol):
         """The versions, as `NAME:vN`, that were made from this one."""
         ...
 
+    def close(self) -> None:
+        """End helper processes; they start again when the registry is used again."""
+        ...
+
 
 def open_registry(uri: str) -> Registry:
     """The registry at `folder:PATH` (relative to the repository) or `wandb:ENTITY/PROJECT`."""
@@ -160,7 +164,8 @@ def open_registry(uri: str) -> Registry:
         case "wandb":
             from wine_serving.registry_wandb import WandbRegistry  # only here: importing wandb costs a second
 
-            return WandbRegistry(place, link=Settings.from_environment().registry_link)
+            settings = Settings.from_environment()
+            return WandbRegistry(place, link=settings.registry_link, patience=settings.wandb_timeout)
     raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
 
 

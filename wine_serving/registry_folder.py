@@ -149,6 +149,9 @@ class FolderRegistry:
         names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
         return [record.ref for name in names for record in self.records(name) if wanted in record.inputs]
 
+    def close(self) -> None:
+        pass  # a folder has none
+
     def _collection(self, name: str) -> Path:
         parse_ref(f"{name}:{LATEST}")
         collection = self.root / name

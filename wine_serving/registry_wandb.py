@@ -5,7 +5,6 @@ every move of an alias to this version; the card is the artifact's description. 
 """
 
 import contextlib
-import json
 import shutil
 import tempfile
 import time
@@ -41,8 +40,6 @@ from wine_serving.wandb_errors import NO_KEY, explain
 if TYPE_CHECKING:  # importing wandb costs a second and 47 MB: only while it is used
     import wandb
 
-ANSWER_SECONDS: Final = 5  # for one answer of W&B
-TRANSFER_SECONDS: Final = 7  # for all files of a version, and a second more for each MB
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
 
@@ -53,12 +50,16 @@ class WandbRegistry:
     """Versions in the W&B project `place` (ENTITY/PROJECT); what was fetched is kept, by digest, in `cache`.
 
     With `link`, a version that becomes production is also linked into that collection of the organisation's registry.
+    One answer of W&B may take `patience` seconds, a version's files a second more for each MB.
     """
 
-    def __init__(self, place: str, cache: Path = ROOT / "artifacts/cache/wandb", link: str | None = None) -> None:
+    def __init__(
+        self, place: str, cache: Path = ROOT / "artifacts/cache/wandb", link: str | None = None, patience: int = 5
+    ) -> None:
         self.place = place
         self._cache = cache / place
         self._link = link
+        self._patience = patience
         self._api: wandb.Api | None = None
         self._asked: dict[str, set[str]] = {}  # NAME:vN → the selectors that were resolved to it
 
@@ -101,8 +102,11 @@ class WandbRegistry:
     def record(self, ref: str) -> Record:
         return self._resolve(ref)[1]
 
-    def fetch(self, ref: str) -> Path:
+    def fetch(self, ref: str, *, run: Any = None) -> Path:
         artifact, record = self._resolve(ref)
+        if run is not None:
+            with self._online(run):
+                run.use_artifact(f"{self.place}/{record.ref}")
         directory = self._cache / record.digest
         if digest_files(directory) != record.files:
             self._download(artifact, record, directory)
@@ -163,13 +167,20 @@ class WandbRegistry:
 
     def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
         artifact = self._artifact(ref)
-        self._note(artifact, evaluation=json.dumps(evaluation))
+        self._note(artifact, evaluation=dict(evaluation))
 
     def used_by(self, ref: str) -> list[str]:
         artifact, record = self._resolve(ref)
         with self._talking():
             made = [each for run in artifact.used_by() for each in run.logged_artifacts() if OURS in each.metadata]
         return sorted({_record(each).ref for each in made if record.ref in _record(each).inputs})
+
+    def close(self) -> None:
+        import wandb
+
+        if self._api is not None and wandb.run is None:
+            self._api = None
+            wandb.teardown()
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator["wandb.Api"]:
@@ -184,7 +195,7 @@ class WandbRegistry:
                 host = wandb.setup().settings.base_url
                 if not wbauth.authenticate_session(host=host, source=str(self), prompt=False, update_session=False):
                     raise RegistryError(NO_KEY)
-                self._api = wandb.Api(timeout=ANSWER_SECONDS)
+                self._api = wandb.Api(timeout=self._patience)
             yield self._api
         except (wandb.Error, WandbApiFailedError, requests.RequestException, ValueError, TimeoutError) as error:
             raise explain(error, self.place) from error
@@ -225,22 +236,28 @@ class WandbRegistry:
         return sorted((each for each in artifacts if OURS in each.metadata), key=lambda each: int(each.version[1:]))
 
     @contextlib.contextmanager
+    def _online(self, run: Any) -> Iterator[Any]:
+        """The run, if it can exchange versions with this project."""
+        if run.offline or run.disabled or f"{run.entity}/{run.project}" != self.place:
+            raise RegistryError(
+                f"the run {run.entity}/{run.project}/{run.id} is {'offline' if run.offline else 'online'}, "
+                f"but versions are in {self}: start it online, with the entity and project of WINE_REGISTRY"
+            )
+        with self._talking():
+            yield run
+
+    @contextlib.contextmanager
     def _run(self, given: Any) -> Iterator[Any]:
         """The run that publishes: the notebook's, or a short one."""
         import wandb
 
         if given is not None:
-            if given.offline or given.disabled or f"{given.entity}/{given.project}" != self.place:
-                raise RegistryError(
-                    f"the run {given.entity}/{given.project}/{given.id} is {'offline' if given.offline else 'online'}, "
-                    f"but versions go to {self}: start it with the entity and project of WINE_REGISTRY, online"
-                )
-            yield given
+            with self._online(given) as run:
+                yield run
             return
         entity, project = self.place.split("/")
-        settings = wandb.Settings(
-            init_timeout=ANSWER_SECONDS, finish_timeout=ANSWER_SECONDS, silent=True, console="off"
-        )
+        bound = self._patience
+        settings = wandb.Settings(init_timeout=bound, finish_timeout=bound, silent=True, console="off")
         with self._talking():
             run = wandb.init(
                 entity=entity,
@@ -265,7 +282,7 @@ class WandbRegistry:
             artifact = wandb.Artifact(name, kind, description=card.read_text() if card else None, metadata=metadata)
             artifact.add_dir(str(directory))
             run.log_artifact(artifact)
-            artifact.wait(timeout=round(TRANSFER_SECONDS + megabytes))
+            artifact.wait(timeout=round(self._patience + megabytes))
         return artifact
 
     def _move(
@@ -313,13 +330,13 @@ class WandbRegistry:
 
         _make(self._cache)
         with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._cache) as staging, self._talking():
-            deadline = time.monotonic() + TRANSFER_SECONDS + artifact.size / 1e6
+            deadline = time.monotonic() + self._patience + artifact.size / 1e6
             for file in artifact.files():
                 target = Path(staging, "files", file.name).resolve()
                 if not target.is_relative_to(Path(staging).resolve()):
                     raise DigestMismatch(f"{record.ref} in {self} holds a file outside of itself: {file.name}")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with requests.get(file.direct_url, stream=True, timeout=ANSWER_SECONDS) as answer:
+                with requests.get(file.direct_url, stream=True, timeout=self._patience) as answer:
                     answer.raise_for_status()
                     with target.open("wb") as opened:
                         for chunk in answer.iter_content(1 << 20):
@@ -338,7 +355,6 @@ class WandbRegistry:
 def _record(artifact: "wandb.Artifact") -> Record:
     metadata = dict(artifact.metadata)
     ours = dict(metadata.pop(OURS))
-    evaluation = ours.pop("evaluation", None)
     del ours["moves"]
     return Record(
         collection=artifact.name.split(":")[0],  # after it comes the alias by which it was found
@@ -346,7 +362,6 @@ def _record(artifact: "wandb.Artifact") -> Record:
         kind=artifact.type,
         created=datetime.fromisoformat(artifact.created_at),
         metadata=metadata,
-        evaluation=json.loads(evaluation) if evaluation else None,
         **ours,
     )
 

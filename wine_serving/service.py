@@ -4,13 +4,14 @@ import ctypes
 import logging
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from wine_serving.bundle import Bundle
-from wine_serving.errors import BundleError, RequestRefused, WineServingError
+from wine_serving.errors import BundleError, RegistryUnavailable, RequestRefused, WineServingError
 from wine_serving.explain import Explainer
-from wine_serving.registry import REFERENCE, Record, digest_files, digest_of, open_registry
+from wine_serving.registry import REFERENCE, Record, Registry, digest_files, digest_of, open_registry
 from wine_serving.settings import ROOT, Settings
 
 RETRY_SECONDS: Final = 2.0
@@ -84,13 +85,12 @@ class Service:
 
 
 def _load(settings: Settings) -> Model:
-    record, aliases, degraded = None, (), None
+    record: Record | None = None
+    aliases: tuple[str, ...] = ()
+    degraded = None
     if REFERENCE.fullmatch(settings.model):
-        registry = open_registry(settings.registry)
-        record = registry.record(settings.model)
-        directory = registry.fetch(record.ref)
-        standing = registry.aliases(record.collection).items()
-        aliases = tuple(sorted(alias for alias, version in standing if version == record.version))
+        with closing(open_registry(settings.registry)) as registry:
+            record, directory, aliases, degraded = _fetch(registry, settings.model)
         version = record.version
     else:
         directory = _directory(settings.model)
@@ -100,6 +100,21 @@ def _load(settings: Settings) -> Model:
     model = Model(version, bundle, Explainer(bundle), record, aliases, degraded)
     _give_back_memory()
     return model
+
+
+def _fetch(registry: Registry, ref: str) -> tuple[Record, Path, tuple[str, ...], str | None]:
+    """The version with its aliases; the last verified copy, and why, when the registry is away."""
+    try:
+        record = registry.record(ref)
+        directory = registry.fetch(record.ref)
+        standing = registry.aliases(record.collection).items()
+    except RegistryUnavailable as away:
+        try:
+            record, directory = registry.cached(ref)
+        except RegistryUnavailable as missing:
+            raise RegistryUnavailable(f"{away}; {missing}") from None
+        return record, directory, (), f"this is a verified copy of {record.ref}: {away}"
+    return record, directory, tuple(sorted(alias for alias, version in standing if version == record.version)), None
 
 
 def _directory(path: str) -> Path:

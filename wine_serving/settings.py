@@ -19,11 +19,14 @@ class Settings(BaseSettings):
     registry: Annotated[str, StringConstraints(pattern=r"^(folder:.+|wandb:[^/\s]+/[^/\s]+)$")] = (
         "folder:artifacts/registry"
     )
-    registry_link: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/)?wandb-registry-[^/\s]+/[^/\s]+$")] | None = None
+    registry_link: Annotated[str, StringConstraints(pattern=r"^([^/\s]+/)?wandb-registry-[^/\s]+/[^/\s]+$")] | None = (
+        None
+    )
     model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
     api_key: SecretStr | None = None
     prediction_log: bool = True
     google_cloud_project: Annotated[str | None, Field(validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT"))] = None
+    wandb_timeout: Annotated[int, Field(ge=1, validation_alias=AliasChoices("WANDB_HTTP_TIMEOUT"))] = 5
     port: Annotated[int, Field(ge=1, le=65535, validation_alias=AliasChoices("PORT"))] = 8000
 
     @classmethod
@@ -41,12 +44,13 @@ EXPECTED: Final = {
     "model": "NAME:ALIAS, NAME:vN or the path of a bundle directory",
     "api_key": "a text",
     "prediction_log": "true or false",
+    "wandb_http_timeout": "a number of seconds",
     "port": "a port number from 1 to 65535",
 }
 
 
 def _sentence(detail: object) -> str:
     assert isinstance(detail, dict)
-    name = str(detail["loc"][0]).lower()
-    variable = "PORT" if name == "port" else f"WINE_{name.upper()}"
-    return f"{variable}={detail['input']!r} cannot be used: it must be {EXPECTED[name]}"
+    name = str(detail["loc"][0])
+    variable = name if name.isupper() else f"WINE_{name.upper()}"  # those that are not ours come by their alias
+    return f"{variable}={detail['input']!r} cannot be used: it must be {EXPECTED[name.lower()]}"
