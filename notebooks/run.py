@@ -8,12 +8,13 @@ All in one process, because importing papermill and nbconvert takes longer than 
 import argparse
 import ast
 import json
+import logging
 import os
 import re
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 import nbformat
 import yaml
@@ -22,7 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
-TYPES = {"Annotated": Annotated, "Field": Field, "Literal": Literal}  # what a parameters cell may use in annotations
+VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
 SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|credentials?)($|_)", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"^([0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,})$")
 TRACKING = {  # quiet, and offline unless W&B knows who is asking; what the environment says comes first
@@ -49,23 +50,32 @@ class Parameter(NamedTuple):
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """The parameters of a notebook, from its one `parameters` cell."""
-    cells = [
-        cell for cell in nbformat.read(notebook, 4).cells if "parameters" in cell.get("metadata", {}).get("tags", [])
-    ]
-    if len(cells) != 1:
-        raise Refused(f"{notebook.name} has {len(cells)} cells tagged `parameters`: it must have exactly one")
-    lines = cells[0].source.splitlines()
+    """The parameters of a notebook: from its one `parameters` cell, with the types that its `types` cell names."""
+    tagged = {
+        tag: [cell.source for cell in nbformat.read(notebook, 4).cells if tag in cell.get("metadata", {}).get("tags", [])]
+        for tag in ("parameters", "types")
+    }
+    if len(tagged["parameters"]) != 1:
+        raise Refused(f"{notebook.name} has {len(tagged['parameters'])} cells tagged `parameters`: it must have one")
+    types: dict[str, str] = {
+        node.targets[0].id: ast.unparse(node.value)
+        for source in tagged["types"]
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    source = tagged["parameters"][0]
     return {
-        node.target.id: Parameter(
-            ast.unparse(node.annotation),
-            ast.literal_eval(node.value),
-            lines[node.end_lineno - 1][node.end_col_offset :].strip(" #"),
-            TypeAdapter(eval(ast.unparse(node.annotation), dict(TYPES))),  # noqa: S307 - our own notebook's annotation
-        )
-        for node in ast.parse(cells[0].source).body
+        node.target.id: _parameter(node, types, source.splitlines()[node.end_lineno - 1][node.end_col_offset :])
+        for node in ast.parse(source).body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and node.end_lineno
     }
+
+
+def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Parameter:
+    annotation = types.get(name := ast.unparse(node.annotation), name)
+    adapter: TypeAdapter[Any] = TypeAdapter(eval(annotation, dict(VOCABULARY)))  # noqa: S307 - our own notebook's words
+    assert node.value is not None
+    return Parameter(annotation, ast.literal_eval(node.value), comment.strip(" #"), adapter)
 
 
 def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +123,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
     from papermill.exceptions import PapermillExecutionError
     from report import render
 
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about annotations that we have checked ourselves
     executed, started = reports / notebook.name, time.perf_counter()
     print(f"── {notebook.stem}", flush=True)
     failure = None
