@@ -25,7 +25,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     if request.param == "folder":
         return request.getfixturevalue("folder")
     server = request.getfixturevalue("wandb_server")
-    return WandbRegistry(server.place, cache=tmp_path / "cache")
+    return WandbRegistry(server.place, tmp_path / "cache")
 
 
 def directory(path: Path, text: str) -> Path:

@@ -165,7 +165,9 @@ def open_registry(uri: str) -> Registry:
             from wine_serving.registry_wandb import WandbRegistry  # only here: importing wandb costs a second
 
             settings = Settings.from_environment()
-            return WandbRegistry(place, link=settings.registry_link, patience=settings.wandb_timeout)
+            return WandbRegistry(
+                place, ROOT / settings.wandb_cache, link=settings.registry_link, patience=settings.wandb_timeout
+            )
     raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
 
 

@@ -34,7 +34,6 @@ from wine_serving.registry import (
     parse_ref,
     run_ref,
 )
-from wine_serving.settings import ROOT
 from wine_serving.wandb_errors import NO_KEY, explain
 
 if TYPE_CHECKING:  # importing wandb costs a second and 47 MB: only while it is used
@@ -53,11 +52,9 @@ class WandbRegistry:
     One answer of W&B may take `patience` seconds, a version's files a second more for each MB.
     """
 
-    def __init__(
-        self, place: str, cache: Path = ROOT / "artifacts/cache/wandb", link: str | None = None, patience: int = 5
-    ) -> None:
+    def __init__(self, place: str, cache: Path, link: str | None = None, patience: int = 5) -> None:
         self.place = place
-        self._cache = cache / place
+        self._cache = cache / "wine-quality" / place  # W&B's own cache may lie beside it
         self._link = link
         self._patience = patience
         self._api: wandb.Api | None = None
@@ -80,6 +77,8 @@ class WandbRegistry:
         files = digest_files(directory)
         if not files:
             raise RegistryError(f"{directory} holds no file: there is nothing to publish as {name}")
+        if run is not None:
+            self._refuse_elsewhere(run)
         artifacts = self._artifacts(name)
         standing = _standing(artifacts)
         artifact = next((each for each in artifacts if each.metadata[OURS]["digest"] == digest_of(files)), None)
@@ -103,9 +102,11 @@ class WandbRegistry:
         return self._resolve(ref)[1]
 
     def fetch(self, ref: str, *, run: Any = None) -> Path:
+        if run is not None:
+            self._refuse_elsewhere(run)
         artifact, record = self._resolve(ref)
         if run is not None:
-            with self._online(run):
+            with self._talking():
                 run.use_artifact(f"{self.place}/{record.ref}")
         directory = self._cache / record.digest
         if digest_files(directory) != record.files:
@@ -235,16 +236,12 @@ class WandbRegistry:
                 return []  # there is no such collection, or not even the project
         return sorted((each for each in artifacts if OURS in each.metadata), key=lambda each: int(each.version[1:]))
 
-    @contextlib.contextmanager
-    def _online(self, run: Any) -> Iterator[Any]:
-        """The run, if it can exchange versions with this project."""
+    def _refuse_elsewhere(self, run: Any) -> None:
         if run.offline or run.disabled or f"{run.entity}/{run.project}" != self.place:
             raise RegistryError(
                 f"the run {run.entity}/{run.project}/{run.id} is {'offline' if run.offline else 'online'}, "
                 f"but versions are in {self}: start it online, with the entity and project of WINE_REGISTRY"
             )
-        with self._talking():
-            yield run
 
     @contextlib.contextmanager
     def _run(self, given: Any) -> Iterator[Any]:
@@ -252,8 +249,7 @@ class WandbRegistry:
         import wandb
 
         if given is not None:
-            with self._online(given) as run:
-                yield run
+            yield given
             return
         entity, project = self.place.split("/")
         bound = self._patience
@@ -324,6 +320,14 @@ class WandbRegistry:
             artifact.metadata = {**artifact.metadata, OURS: artifact.metadata[OURS] | changes}
             artifact.save()
 
+    def _files(self, artifact: "wandb.Artifact", record: Record) -> list[Any]:
+        """What is to be downloaded; VersionNotFound when the version was deleted since it was resolved."""
+        try:
+            return list(artifact.files())
+        except AttributeError:  # the SDK's way to say so
+            self._artifact(record.ref)
+            raise
+
     def _download(self, artifact: "wandb.Artifact", record: Record, directory: Path) -> None:
         """Fetch the files to `directory`, which comes into being only when all of them are the published ones."""
         import requests
@@ -331,7 +335,7 @@ class WandbRegistry:
         _make(self._cache)
         with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._cache) as staging, self._talking():
             deadline = time.monotonic() + self._patience + artifact.size / 1e6
-            for file in artifact.files():
+            for file in self._files(artifact, record):
                 target = Path(staging, "files", file.name).resolve()
                 if not target.is_relative_to(Path(staging).resolve()):
                     raise DigestMismatch(f"{record.ref} in {self} holds a file outside of itself: {file.name}")

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     prediction_log: bool = True
     google_cloud_project: Annotated[str | None, Field(validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT"))] = None
+    wandb_cache: Annotated[Path, Field(validation_alias=AliasChoices("WANDB_CACHE_DIR"))] = Path("artifacts/cache")
     wandb_timeout: Annotated[int, Field(ge=1, validation_alias=AliasChoices("WANDB_HTTP_TIMEOUT"))] = 5
     port: Annotated[int, Field(ge=1, le=65535, validation_alias=AliasChoices("PORT"))] = 8000
 
@@ -44,6 +45,7 @@ EXPECTED: Final = {
     "model": "NAME:ALIAS, NAME:vN or the path of a bundle directory",
     "api_key": "a text",
     "prediction_log": "true or false",
+    "wandb_cache_dir": "a directory",
     "wandb_http_timeout": "a number of seconds",
     "port": "a port number from 1 to 65535",
 }

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from graphql import GraphQLResolveInfo, build_schema, execute_sync, parse, validate
-from graphql.language import DocumentNode, OperationDefinitionNode
+from graphql.language import DocumentNode, FieldNode, OperationDefinitionNode
 from starlette.requests import ClientDisconnect
 
 from tests.wandb_server.store import RefusedError, Store, snake
@@ -167,7 +167,7 @@ class WandbServer:
         if change := self.faults.before.pop(name, None):
             change()
         self.arrived[name].set()
-        while self.faults.hang & {name, "everything"}:
+        while self.faults.hang & {name, "everything"}:  # noqa: ASYNC110 - released from the test's thread
             await asyncio.sleep(0.02)
 
     def _unknown(self, what: str) -> Response:
@@ -178,7 +178,9 @@ class WandbServer:
 def operation_name(document: DocumentNode) -> str:
     """The operation's name, or its first field when it has none."""
     operation = next(each for each in document.definitions if isinstance(each, OperationDefinitionNode))
-    return operation.name.value if operation.name else operation.selection_set.selections[0].name.value  # type: ignore
+    first = operation.selection_set.selections[0]
+    assert isinstance(first, FieldNode)
+    return (operation.name or first.name).value
 
 
 def resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:

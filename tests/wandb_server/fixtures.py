@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from tests.wandb_server.app import WandbServer
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session")
-def running_wandb_server() -> Iterator[WandbServer]:
+@contextmanager
+def serve(server: WandbServer) -> Iterator[WandbServer]:
     """The server, answering on a free port of 127.0.0.1."""
-    server = WandbServer()
     listening = socket.create_server(("127.0.0.1", 0))
     server.store.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     uvicorn_server = uvicorn.Server(uvicorn.Config(server.app, log_level="error", timeout_graceful_shutdown=1))
@@ -27,6 +27,13 @@ def running_wandb_server() -> Iterator[WandbServer]:
     server.faults.hang.clear()
     uvicorn_server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def running_wandb_server() -> Iterator[WandbServer]:
+    """One server for all tests."""
+    with serve(WandbServer()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,11 @@ class Artifact:
         return self.artifact_sequence.default_artifact_type
 
     @property
+    def described(self) -> dict[str, Any]:
+        """The metadata as an object."""
+        return dict(json.loads(self.metadata))
+
+    @property
     def entries(self) -> dict[str, dict[str, Any]]:
         """The manifest's files: path → digest and size."""
         contents: dict[str, dict[str, Any]] = json.loads(self.manifest or b'{"contents": {}}')["contents"]
