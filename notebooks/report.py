@@ -21,12 +21,20 @@ TEMPLATES = Path(__file__).parent / "templates"
 def render(executed: Path) -> Path:
     """Write the page of an executed notebook beside it: one file that needs no network."""
     notebook = nbformat.read(executed, 4)
+    notebook.cells.sort(key=place)
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
     report = page_parts() | {"title": title_of(notebook), "caption": caption}
     body, _ = exporter.from_notebook_node(notebook, resources={"report": report})
     page = executed.with_suffix(".html")
     page.write_text(body, encoding="utf-8")
     return page
+
+
+def place(cell: Any) -> int:
+    """What a reader sees first: the question, then what a cell tagged `headline` answers, then the way there."""
+    if cell.cell_type == "markdown" and cell.source.startswith("# "):
+        return 0
+    return 1 if "headline" in cell.metadata.get("tags", []) else 2
 
 
 def page_parts() -> dict[str, Any]:
@@ -62,7 +70,7 @@ def publish_evaluation(reports: Path) -> None:
         for name in ("verdict.json", "04_evaluation.ipynb", "04_evaluation.html"):
             shutil.copy(reports / name, scratch)
         registry = open_registry(Settings.from_environment().registry)
-        inputs = [f"{DATASET}:{verdict['dataset']}", *models]
+        inputs = [f"{DATASET}:{verdict['dataset']['version']}", *models]
         registry.publish(Path(scratch), EVALUATION, kind="report", metadata=verdict, inputs=inputs)
 
 
