@@ -58,9 +58,14 @@ compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes -
 
 RUN := $(PY) notebooks/run.py --profile $(PROFILE)
 
+# What releases with images asks for no environment of its own. `make images PUSH=…` leaves the digests to deploy.
+ANY_PYTHON := $(or $(PYTHON),$(PY))
+-include artifacts/images.mk
+export API_IMAGE UI_IMAGE PUSH
+
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate compare serve api ui lab promote rollback sync test check bench images \
-        deploy format lock environment
+        smoke deploy deploy-back cloud export restore save summary decision format lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -130,13 +135,31 @@ format: $(READY)  ## let ruff lay out the code
 bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
 
-images: $(READY)  ## both container images, by docker, podman or buildah
-	@rm -rf artifacts/image
-	@$(PY) -m wine_serving export artifacts/image wine-quality:production
-	@$(PY) .github/images.py build
+images: export  ## both container images, by docker, podman or buildah (VERSION=vN PUSH=HOST/PATH)
+	@$(ANY_PYTHON) .github/images.py build
 
-deploy: $(READY)  ## release both services to Cloud Run
-	@$(PY) .github/release.py release
+smoke:  ## start both images and ask them what a release asks
+	@$(ANY_PYTHON) .github/images.py smoke
+
+deploy:  ## release both services to Cloud Run, or change nothing
+	@$(ANY_PYTHON) .github/release.py release
+
+deploy-back:  ## both services return to the pair that served before
+	@$(ANY_PYTHON) .github/release.py back
+
+cloud:  ## once for each Google project: what deployments need
+	@.github/setup-cloud.sh
+
+# Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means.
+export: $(READY)
+	@rm -rf artifacts/image
+	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${GIVEN_VERSION:-production}"
+
+restore save: $(READY)
+	@$(PY) .github/memory.py $@
+
+summary decision:
+	@$(ANY_PYTHON) .github/verdict.py $@
 
 # uv does not read pip's settings: whoever has an index of their own there means it for this, too.
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)

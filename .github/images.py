@@ -23,7 +23,7 @@ from answers import ApiCheck, check_page, read_model, until_answered
 from cloud import API, PAGE, ReleaseError, say
 
 ROOT: Final = Path(__file__).parents[1]
-DIGESTS: Final = ROOT / "artifacts" / "images.env"
+DIGESTS: Final = ROOT / "artifacts" / "images.mk"  # read by make deploy
 DOCKERFILES: Final = {API: "Dockerfile.api", PAGE: "Dockerfile.ui"}
 VARIABLES: Final = {API: "API_IMAGE", PAGE: "UI_IMAGE"}
 PATIENCE: Final = 60.0
@@ -69,7 +69,7 @@ def build(engine: str) -> None:
         run(engine, "build", *flags, f"--file={DOCKERFILES[name]}", f"--tag={image}", ".")
     if place != "localhost":
         digests = {name: push(engine, image) for name, image in images.items()}
-        DIGESTS.write_text("".join(f"{VARIABLES[name]}={digest}\n" for name, digest in digests.items()))
+        DIGESTS.write_text("".join(f"{VARIABLES[name]} ?= {digest}\n" for name, digest in digests.items()))
         say(DIGESTS.read_text())
 
 
