@@ -47,7 +47,8 @@ STRIP := -m nbstripout --keep-id --extra-keys metadata.language_info.version
 
 # Notebooks reach git without outputs, and are compared and merged cell by cell: settings of this clone, nothing global.
 GIT_SETTINGS = if [ -e .git ]; then python=$$($(PY) -c 'import sys; print("\"%s\"" % sys.executable.replace("\\", "/"))') && \
-    git config filter.nbstripout.clean "$$python $(STRIP)" && git config filter.nbstripout.required true && \
+    git config filter.nbstripout.clean "$$python $(STRIP)" && git config filter.nbstripout.smudge cat && \
+    git config filter.nbstripout.required true && \
     git config diff.jupyternotebook.command "$$python -m nbdime.vcs.git.diffdriver diff" && \
     git config merge.jupyternotebook.driver "$$python -m nbdime.vcs.git.mergedriver merge %O %A %B %L %P"; fi
 
