@@ -1,14 +1,17 @@
-"""Commands for the registry: `python -m wine_serving promote vN --reason "…"`, `rollback`, `history` and `export`."""
+"""Commands for the registry: `python -m wine_serving promote`, `rollback`, `history`, `export` and `sync`."""
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from wine_serving.bundle import Bundle
 from wine_serving.errors import RegistryError, WineServingError
 from wine_serving.registry import MODEL, PRODUCTION, Registry, current_user, open_registry
 from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry_wandb import WandbRegistry
 from wine_serving.settings import Settings
+from wine_serving.sync import synchronize
 
 
 def promote(registry: Registry, version: str, reason: str) -> str:
@@ -56,6 +59,18 @@ def export(registry: Registry, refs: list[str], directory: Path) -> str:
     return f"{', '.join(record.ref for record in records)} → {directory}"
 
 
+def sync(folder: str, project: Registry) -> Iterator[str]:
+    """Push runs and versions of the folder to a W&B project; a line for each, with what it is called there."""
+    if not isinstance(project, WandbRegistry):
+        raise RegistryError("say where to: make sync WINE_REGISTRY=wandb:ENTITY/PROJECT")
+    done = False
+    for line in synchronize(open_registry(f"folder:{folder}"), project):
+        done = True
+        yield line
+    if not done:
+        yield f"{project} has it all already"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it was done, 1 with a sentence on stderr when not."""
     parser = argparse.ArgumentParser(prog="python -m wine_serving", description=__doc__)
@@ -69,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     copy = commands.add_parser("export", help="copy versions into a folder registry, such as the API image carries")
     copy.add_argument("directory", type=Path)
     copy.add_argument("ref", nargs="+", help="NAME:ALIAS or NAME:vN")
+    push = commands.add_parser("sync", help="push what was made in the folder to the W&B project of WINE_REGISTRY")
+    push.add_argument("--folder", default="artifacts/registry", help="the folder, relative to the repository")
     given = parser.parse_args(arguments)
     try:
         registry = open_registry(Settings.from_environment().registry)
@@ -79,6 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(rollback(registry, given.reason))
             case "export":
                 print(export(registry, given.ref, given.directory))
+            case "sync":
+                for line in sync(given.folder, registry):
+                    print(line, flush=True)
             case _:
                 print(show_history(registry))
     except WineServingError as error:

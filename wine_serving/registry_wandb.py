@@ -8,13 +8,13 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable
 from wine_serving.registry import (
@@ -25,6 +25,7 @@ from wine_serving.registry import (
     PRODUCTION,
     AliasMove,
     Record,
+    RunRef,
     alias_moved,
     current_commit,
     current_user,
@@ -39,10 +40,26 @@ from wine_serving.wandb_errors import NO_KEY, explain
 if TYPE_CHECKING:  # importing wandb costs a second and 47 MB: only while it is used
     import wandb
 
+BY_HAND: Final = "somebody in W&B"  # who moved an alias when nobody told this registry
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
 
-_moves = TypeAdapter(list[AliasMove])
+
+class Entry(BaseModel):
+    """What W&B does not keep of a version by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    files: dict[str, str]
+    created: datetime
+    created_by: str
+    commit: str | None
+    run: RunRef | None
+    inputs: tuple[str, ...]
+    evaluation: dict[str, Any] | None = None
+    moves: tuple[AliasMove, ...] = ()  # of aliases to this version
+    synced_from: str | None = None  # what the version is called in the registry from which it came
 
 
 class WandbRegistry:
@@ -81,22 +98,57 @@ class WandbRegistry:
             self._refuse_elsewhere(run)
         artifacts = self._artifacts(name)
         standing = _standing(artifacts)
-        artifact = next((each for each in artifacts if each.metadata[OURS]["digest"] == digest_of(files)), None)
+        artifact = next((each for each in artifacts if _entry(each).digest == digest_of(files)), None)
         if artifact is None:
-            record = {
-                "digest": digest_of(files),
-                "files": files,
-                "created_by": current_user(),
-                "commit": current_commit(),
-                "inputs": list(inputs),
-                "moves": [],
-            }
             with self._run(run) as tracked:
-                record["run"] = run_ref(tracked).model_dump(mode="json")
-                artifact = self._log(tracked, directory, name, kind, {**(metadata or {}), OURS: record})
+                entry = Entry(
+                    digest=digest_of(files),
+                    files=files,
+                    created=datetime.now(UTC),
+                    created_by=current_user(),
+                    commit=current_commit(),
+                    run=run_ref(tracked),
+                    inputs=tuple(inputs),
+                )
+                artifact = self._log(tracked, directory, name, kind, dict(metadata or {}), entry)
         reason = f"published by {run.job_type}" if run is not None and run.job_type else "published"
         self._move(artifact, [*aliases, LATEST], standing, reason, current_user())
         return _record(artifact)
+
+    def adopt(self, record: Record, directory: Path, inputs: Sequence[str]) -> Record:
+        """Publish a version of another registry with its own time, author, commit, evaluation and, if W&B has it, run.
+
+        `inputs` are the versions in this registry that correspond to the record's.
+        """
+        with self._run(resume=record.run.id if record.run else None) as tracked:
+            entry = Entry(
+                **record.model_dump(include={"digest", "files", "created", "created_by", "commit", "evaluation"}),
+                run=run_ref(tracked),
+                inputs=tuple(inputs),
+                synced_from=record.ref,
+            )
+            artifact = self._log(tracked, directory, record.collection, record.kind, record.metadata, entry)
+        return _record(artifact)
+
+    def amend(
+        self,
+        ref: str,
+        *,
+        moves: Sequence[AliasMove] = (),
+        evaluation: Mapping[str, Any] | None = None,
+        aliases: Sequence[str] = (),
+    ) -> bool:
+        """Add the moves that are not known here, the evaluation if there is none, and the aliases; whether any was new."""
+        artifact = self._artifact(ref)
+        entry = _entry(artifact)
+        known = {(move.alias, move.when) for move in entry.moves}
+        news = [move for move in moves if (move.alias, move.when) not in known]
+        if news or (evaluation and not entry.evaluation):
+            self._note(artifact, moves=(*entry.moves, *news), evaluation=entry.evaluation or evaluation)
+        missing = {*aliases} - {*artifact.aliases}
+        if missing:
+            self._point(artifact, missing)
+        return bool(news or missing or (evaluation and not entry.evaluation))
 
     def record(self, ref: str) -> Record:
         return self._resolve(ref)[1]
@@ -146,22 +198,18 @@ class WandbRegistry:
 
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
         artifacts = self._artifacts(name)
-        every = [move for artifact in artifacts for move in _moves_to(artifact) if move.alias == alias]
+        every = [move for artifact in artifacts for move in _entry(artifact).moves if move.alias == alias]
         moves = sorted(every, key=lambda move: move.when)
         stands = next((artifact for artifact in artifacts if alias in artifact.aliases), None)
-        version, last = stands.version if stands else None, moves[-1] if moves else None
-        if version == (last.version if last else None):
-            return moves
-        if last and version == last.previous:
-            return moves[:-1]  # its writer died, or somebody took it back, before the alias had moved
-        if stands is None:
+        last = moves[-1] if moves else None
+        if stands is None or (last and last.version == stands.version):
             return moves
         by_hand = AliasMove(
             alias=alias,
             version=stands.version,
             previous=last.version if last else None,
             when=datetime.fromisoformat(stands.updated_at),
-            by="somebody in W&B",
+            by=BY_HAND,
             reason="moved in W&B, where no reason is kept",
         )
         return [*moves, by_hand]
@@ -244,8 +292,8 @@ class WandbRegistry:
             )
 
     @contextlib.contextmanager
-    def _run(self, given: Any) -> Iterator[Any]:
-        """The run that publishes: the notebook's, or a short one."""
+    def _run(self, given: Any = None, resume: str | None = None) -> Iterator[Any]:
+        """The run that publishes: the notebook's, the one with the id `resume` if W&B has it, or a short one."""
         import wandb
 
         if given is not None:
@@ -255,10 +303,13 @@ class WandbRegistry:
         bound = self._patience
         settings = wandb.Settings(init_timeout=bound, finish_timeout=bound, silent=True, console="off")
         with self._talking():
+            known = resume is not None and self._has_run(resume)
             run = wandb.init(
                 entity=entity,
                 project=project,
-                job_type="publish",
+                id=resume if known else None,
+                resume="must" if known else None,
+                job_type=None if known else "publish",
                 mode="online",
                 reinit="create_new",
                 settings=settings,
@@ -266,16 +317,33 @@ class WandbRegistry:
         with run:
             yield run
 
-    def _log(self, run: Any, directory: Path, name: str, kind: str, metadata: dict[str, Any]) -> "wandb.Artifact":
+    def _has_run(self, run_id: str) -> bool:
+        with self._talking() as api:
+            try:
+                api.run(f"{self.place}/{run_id}")
+            except ValueError as error:
+                if "Could not find run" not in str(error):
+                    raise
+                return False
+        return True
+
+    def _log(
+        self, run: Any, directory: Path, name: str, kind: str, metadata: dict[str, Any], entry: Entry
+    ) -> "wandb.Artifact":
         """Log the files as an artifact of `run`, wait until W&B has them all, and tell it what they were made from."""
         import wandb
 
         card = next(iter(sorted(directory.glob("*_CARD.md"))), None)
         megabytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
         with self._talking():
-            for ref in metadata[OURS]["inputs"]:
+            for ref in entry.inputs:
                 run.use_artifact(f"{self.place}/{ref}")
-            artifact = wandb.Artifact(name, kind, description=card.read_text() if card else None, metadata=metadata)
+            artifact = wandb.Artifact(
+                name,
+                kind,
+                description=card.read_text(encoding="utf-8") if card else None,
+                metadata=metadata | {OURS: entry.model_dump(mode="json")},
+            )
             artifact.add_dir(str(directory))
             run.log_artifact(artifact)
             artifact.wait(timeout=round(self._patience + megabytes))
@@ -305,19 +373,23 @@ class WandbRegistry:
         ]
         if not news:
             return
-        before = artifact.metadata[OURS]["moves"]
-        self._note(artifact, moves=[*before, *(move.model_dump(mode="json") for move in news)])
+        before = _entry(artifact).moves
+        self._note(artifact, moves=(*before, *news))
         if expected is not ... and (stands := self.aliases(collection).get(aliases[0])) != expected:
             self._note(artifact, moves=before)
             raise alias_moved(collection, aliases[0], stands, expected)
+        self._point(artifact, aliases)
+
+    def _point(self, artifact: "wandb.Artifact", aliases: Collection[str]) -> None:
         with self._talking():
             artifact.aliases = list({*artifact.aliases, *aliases})
             artifact.save()
 
     def _note(self, artifact: "wandb.Artifact", **changes: Any) -> None:
-        """Change entries of our part of the artifact's metadata."""
+        """Change our part of the artifact's metadata."""
+        entry = _entry(artifact).model_copy(update=changes)
         with self._talking():
-            artifact.metadata = {**artifact.metadata, OURS: artifact.metadata[OURS] | changes}
+            artifact.metadata = {**artifact.metadata, OURS: entry.model_dump(mode="json")}
             artifact.save()
 
     def _files(self, artifact: "wandb.Artifact", record: Record) -> list[Any]:
@@ -356,22 +428,18 @@ class WandbRegistry:
             (Path(staging) / "files").rename(directory)
 
 
+def _entry(artifact: "wandb.Artifact") -> Entry:
+    return Entry.model_validate(artifact.metadata[OURS])
+
+
 def _record(artifact: "wandb.Artifact") -> Record:
-    metadata = dict(artifact.metadata)
-    ours = dict(metadata.pop(OURS))
-    del ours["moves"]
     return Record(
         collection=artifact.name.split(":")[0],  # after it comes the alias by which it was found
         version=artifact.version,
         kind=artifact.type,
-        created=datetime.fromisoformat(artifact.created_at),
-        metadata=metadata,
-        **ours,
+        metadata={key: value for key, value in artifact.metadata.items() if key != OURS},
+        **_entry(artifact).model_dump(exclude={"moves", "synced_from"}),
     )
-
-
-def _moves_to(artifact: "wandb.Artifact") -> list[AliasMove]:
-    return _moves.validate_python(artifact.metadata[OURS]["moves"])
 
 
 def _standing(artifacts: Sequence["wandb.Artifact"]) -> dict[str, str]:

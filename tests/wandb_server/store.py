@@ -89,10 +89,11 @@ class Run:
     id: str = field(default_factory=lambda: new_id("Run"))
 
     project_id = 1
-    sweep_name = history_tail = events_tail = None
+    sweep_name = None
     read_only = False
-    system_metrics = wandb_config = "{}"
+    system_metrics = "{}"
     log_line_count = events_line_count = 0
+    events_tail = "[]"
     user = {"id": "user", "name": "Ann", "username": "ann"}  # noqa: RUF012 - never changed
 
     @property
@@ -111,6 +112,15 @@ class Run:
     @property
     def summary_metrics(self) -> str:
         return json.dumps(self.summary)
+
+    @property
+    def history_tail(self) -> str:
+        return json.dumps([json.dumps(row) for row in self.history[-1:]])
+
+    def wandb_config(self, keys: Sequence[str]) -> str:
+        """What the SDK keeps in the configuration for itself; a run that has it can be resumed."""
+        ours = json.loads(self.config).get("_wandb", {}).get("value", {})
+        return json.dumps({key: ours[key] for key in keys if key in ours})
 
     @property
     def parameters(self) -> dict[str, Any]:
