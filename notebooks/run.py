@@ -25,7 +25,9 @@ NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
 VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
 SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|credentials?)($|_)", re.IGNORECASE)
-SECRET_VALUE = re.compile(r"^([0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,})$")
+SECRET_VALUE = re.compile(
+    r"^([0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,})$"
+)
 TRACKING = {  # quiet, and offline unless W&B knows who is asking; what the environment says comes first
     "WANDB_DIR": str(ROOT / "artifacts"),
     "WANDB_SILENT": "true",
@@ -52,7 +54,9 @@ class Parameter(NamedTuple):
 def declared(notebook: Path) -> dict[str, Parameter]:
     """The parameters of a notebook: from its one `parameters` cell, with the types that its `types` cell names."""
     tagged = {
-        tag: [cell.source for cell in nbformat.read(notebook, 4).cells if tag in cell.get("metadata", {}).get("tags", [])]
+        tag: [
+            cell.source for cell in nbformat.read(notebook, 4).cells if tag in cell.get("metadata", {}).get("tags", [])
+        ]
         for tag in ("parameters", "types")
     }
     if len(tagged["parameters"]) != 1:
@@ -74,8 +78,8 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Parameter:
     annotation = types.get(name := ast.unparse(node.annotation), name)
     adapter: TypeAdapter[Any] = TypeAdapter(eval(annotation, dict(VOCABULARY)))  # noqa: S307 - our own notebook's words
-    assert node.value is not None
-    return Parameter(annotation, ast.literal_eval(node.value), comment.strip(" #"), adapter)
+    default = ast.literal_eval(node.value or ast.Constant(None))
+    return Parameter(annotation, default, comment.strip(" #"), adapter)
 
 
 def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +109,9 @@ def plan(names: list[str], profile: str, overrides: dict[str, Any]) -> dict[Path
         raise Refused(f"there is no notebook {', '.join(unknown)}; there are {there}")
     settings = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8")) or {}
     takers = {name: set(declared(path)) for name, path in paths.items()}
-    for override in overrides:
-        if not any(override in taken for taken in takers.values()):
-            checked(next(iter(paths.values())), {override: overrides[override]})
+    for name, value in overrides.items():
+        if not any(name in taken for taken in takers.values()):
+            checked(next(iter(paths.values())), {name: value})  # no notebook has it: refused, naming what there is
     return {
         path: checked(
             path,
@@ -157,8 +161,8 @@ def outcome(verdict: dict[str, Any], reports: Path) -> str:
         if model := verdict[role]:
             metrics = model["metrics"]
             figures = [
-                f"{name.upper() if name != 'r2' else 'R²'} {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
-                for name in ("rmse", "mse", "mae", "r2")
+                f"{label} {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
+                for label, name in {"RMSE": "rmse", "MSE": "mse", "MAE": "mae", "R²": "r2"}.items()
                 if (each := metrics.get(name))
             ]
             lines.append(f"{role.capitalize()} {model['version']} on the test wines: {', '.join(figures)}")
