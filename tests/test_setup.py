@@ -211,6 +211,7 @@ def test_outputs_never_reach_git(ready: Path) -> None:
     assert added["cells"] == [cell | {"execution_count": None, "outputs": []}]
     assert added["metadata"] == {"language_info": {"name": "python"}}
     assert json.loads((ready / "x.ipynb").read_text()) == notebook
+    (ready / "x.ipynb").unlink()
     assert run("git", "checkout", "--", "x.ipynb", cwd=ready).returncode == 0
     assert json.loads((ready / "x.ipynb").read_text()) == added
 
