@@ -1,6 +1,7 @@
 """The model bundle: what it answers, and what it refuses to load."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,9 @@ SPOILERS = {
 
 
 @pytest.mark.parametrize(("spoil", "sentence"), SPOILERS.values(), ids=SPOILERS)
-def test_spoiled_bundle_is_refused_with_a_reason(bundle_copy: Path, spoil, sentence: str) -> None:
+def test_spoiled_bundle_is_refused_with_a_reason(
+    bundle_copy: Path, spoil: Callable[[Path], object], sentence: str
+) -> None:
     """A corrupted, truncated or incompatible bundle is never served."""
     spoil(bundle_copy)
     with pytest.raises(BundleError, match=sentence):

@@ -11,7 +11,9 @@ from wine_serving.registry_folder import FolderRegistry
 
 
 @pytest.fixture
-def two_versions(folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def two_versions(
+    folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FolderRegistry:
     """v0 in production, v1 the candidate; the command line uses this registry."""
     folder.publish(tiny_bundle, MODEL, kind="model", aliases=["production"])
     tiny.write_bundle(tmp_path / "second", seed=1)
@@ -20,7 +22,9 @@ def two_versions(folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path, monk
     return folder
 
 
-def test_promotion_by_hand_keeps_who_when_and_why(two_versions: FolderRegistry, capsys) -> None:
+def test_promotion_by_hand_keeps_who_when_and_why(
+    two_versions: FolderRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The move and its reason are in the history, and the command says what it did."""
     assert main(["promote", "v1", "--reason", "tasted and approved"]) == 0
     assert "v0 → wine-quality:v1 (tasted and approved)" in capsys.readouterr().out
@@ -45,7 +49,7 @@ def test_rollback_returns_to_the_version_before(two_versions: FolderRegistry) ->
     }.values(),
 )
 def test_impossible_move_is_refused_in_one_sentence(
-    two_versions: FolderRegistry, capsys, arguments: list[str], sentence: str
+    two_versions: FolderRegistry, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     """Nothing moves, the exit code says so, and stderr says why."""
     assert main(arguments) == 1
@@ -54,7 +58,7 @@ def test_impossible_move_is_refused_in_one_sentence(
 
 
 def test_model_that_fails_its_golden_wines_is_not_promoted(
-    two_versions: FolderRegistry, bundle_copy: Path, tmp_path: Path, capsys
+    two_versions: FolderRegistry, bundle_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A person cannot promote by hand what could not be served."""
     (tmp_path / "second" / "model.onnx").replace(bundle_copy / "model.onnx")
@@ -65,7 +69,7 @@ def test_model_that_fails_its_golden_wines_is_not_promoted(
 
 
 @pytest.mark.usefixtures("two_versions")
-def test_history_lists_every_move(capsys) -> None:
+def test_history_lists_every_move(capsys: pytest.CaptureFixture[str]) -> None:
     """Who moved production, when and why, a line each."""
     main(["promote", "v1", "--reason", "better"])
     capsys.readouterr()
