@@ -101,7 +101,7 @@ def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def plan(names: list[str], profile: str, overrides: dict[str, Any]) -> dict[Path, dict[str, Any]]:
+def plan(names: list[str], profile: str, overrides: dict[str, Any], reports: Path) -> dict[Path, dict[str, Any]]:
     """Notebook → its parameters: the profile's, then those given; all checked before anything runs."""
     paths = {name: NOTEBOOKS / f"{name}.ipynb" for name in names}
     if unknown := [name for name, path in paths.items() if not path.is_file()]:
@@ -112,10 +112,11 @@ def plan(names: list[str], profile: str, overrides: dict[str, Any]) -> dict[Path
     for name, value in overrides.items():
         if not any(name in taken for taken in takers.values()):
             checked(next(iter(paths.values())), {name: value})  # no notebook has it: refused, naming what there is
+    given = {"reports": os.path.relpath(reports, ROOT)} | overrides
     return {
         path: checked(
             path,
-            settings.get(name, {}) | {key: value for key, value in overrides.items() if key in takers[name]},
+            settings.get(name, {}) | {key: value for key, value in given.items() if key in takers[name]},
         )
         for name, path in paths.items()
     }
@@ -126,6 +127,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
     import papermill  # late: these two imports cost seconds, and a refused parameter needs neither
     from papermill.exceptions import PapermillExecutionError
     from report import render
+    from traitlets.config import Config
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about annotations that we have checked ourselves
     executed, started = reports / notebook.name, time.perf_counter()
@@ -133,7 +135,13 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
     failure = None
     try:
         papermill.execute_notebook(
-            notebook, executed, parameters, kernel_name="python3", cwd=ROOT, progress_bar=sys.stderr.isatty()
+            notebook,
+            executed,
+            parameters,
+            kernel_name="python3",
+            cwd=ROOT,
+            progress_bar=sys.stderr.isatty(),
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
     except PapermillExecutionError as error:
         failure = f"{error.ename}: {error.evalue}"
@@ -190,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}", file=sys.stderr)
         return 2
     try:
-        todo = plan(given.notebooks, given.profile, {name: value(text) for name, text in given.p})
+        todo = plan(given.notebooks, given.profile, {name: value(text) for name, text in given.p}, given.reports)
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 2
