@@ -1,0 +1,50 @@
+"""The cells of a notebook run in this process, some or all, with other values put in between: what a person does in
+JupyterLab, without the seconds that a kernel of its own takes."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import nbformat
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from tests.conftest import ROOT
+
+QUIET = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"ast_node_interactivity": "none"}})
+
+
+class Cells:
+    """A notebook that is run a few cells at a time; `names` holds what its cells have defined."""
+
+    def __init__(self, notebook: str, **parameters: Any) -> None:
+        cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        self._waiting = [(cell.source, "parameters" in cell.metadata.get("tags", [])) for cell in code]
+        self._parameters = parameters
+        InteractiveShell.clear_instance()
+        self._shell = InteractiveShell.instance(config=QUIET)
+        self.names: dict[str, Any] = self._shell.user_ns
+
+    def run(self, *, before: str | None = None) -> Self:
+        """Run the cells up to the one whose source holds `before`, or all; raises what a cell raises."""
+        while self._waiting and not (before and before in self._waiting[0][0]):
+            source, is_parameters = self._waiting.pop(0)
+            self._shell.run_cell(source, silent=True).raise_error()
+            if is_parameters:
+                self.names.update(self._parameters)
+        assert self._waiting or not before, f"no cell holds {before!r}"
+        return self
+
+    def skip(self, *, to: str) -> Self:
+        """Leave out the cells up to the one whose source holds `to`."""
+        while to not in self._waiting[0][0]:
+            self._waiting.pop(0)
+        return self
+
+    def __getitem__(self, name: str) -> Any:
+        return self.names[name]
+
+
+def sources(notebook: Path) -> list[str]:
+    """The source of each code cell."""
+    return [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
