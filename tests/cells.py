@@ -1,7 +1,9 @@
-"""The cells of a notebook run in this process, some or all, with other values put in between: what a person does in
-JupyterLab, without the seconds that a kernel of its own takes."""
+"""A notebook's own cells, run in this process.
 
-from pathlib import Path
+Some or all, with other values put in between: what a person does in JupyterLab, without the seconds that a kernel of
+its own takes.
+"""
+
 from typing import Any, Self
 
 import nbformat
@@ -43,8 +45,3 @@ class Cells:
 
     def __getitem__(self, name: str) -> Any:
         return self.names[name]
-
-
-def sources(notebook: Path) -> list[str]:
-    """The source of each code cell."""
-    return [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
