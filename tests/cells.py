@@ -6,6 +6,7 @@ its own takes.
 
 from typing import Any, Self
 
+import matplotlib.pyplot as plt
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -34,6 +35,7 @@ class Cells:
             self._shell.run_cell(source, silent=True).raise_error()
             if is_parameters:
                 self.names.update(self._parameters)
+        plt.close("all")
         assert self._waiting or not before, f"no cell holds {before!r}"
         return self
 

@@ -1,0 +1,133 @@
+"""04_evaluation: a fair candidate passes, and one that was tampered with or has seen the test wines does not."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+
+from tests import tiny
+from tests.cells import Cells
+from wine_serving.bundle import Bundle
+from wine_serving.registry import MODEL, PRODUCTION
+from wine_serving.registry_folder import FolderRegistry
+from wine_serving.schema import INPUTS, SEGMENT, TARGET
+
+TRIES = 20
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FolderRegistry]:
+    """A registry with the dataset that 01_data makes and a fair model in production."""
+    folder = FolderRegistry(tmp_path_factory.mktemp("judged") / "registry")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WINE_REGISTRY", f"folder:{folder.root}")
+        environment.setenv("WANDB_MODE", "disabled")
+        environment.setenv("MPLBACKEND", "agg")
+        Cells("01_data").run()
+        version = trained(0).run()["record"].version
+        folder.move_alias(MODEL, PRODUCTION, version, reason="to compare with", by="a test")
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def environment(registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notebooks find that registry."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{registry.root}")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+
+
+def trained(seed: int, tamper: Callable[[Cells], None] | None = None) -> Cells:
+    """03_training up to its last cell, with few folds and no importance; `tamper` may change what is fitted."""
+    cells = Cells("03_training", seed=seed, n_folds=2).run(before="model = fit(model, X, y)\n")
+    if tamper:
+        tamper(cells)
+    return cells.run(before="importance = ").skip(to="residuals, half_width").run(before="TemporaryDirectory()")
+
+
+def published(cells: Cells, registry: FolderRegistry, directory: Path, *, cover: bool = False) -> str:
+    """Publish what a training made, past the checks of its last cell; `cover` makes the golden wines fit the bundle."""
+    directory.mkdir()
+    onnx.save(cells["exported"], directory / "model.onnx")
+    (directory / "metadata.json").write_text(cells["metadata"].model_dump_json())
+    (directory / "reference.json").write_text(cells["reference"].model_dump_json())
+    (directory / "MODEL_CARD.md").write_text(cells["card"])
+    if cover:
+        bundle, golden = Bundle.load(directory), cells["reference"].golden
+        scores = bundle.predict(tiny.encode_table(pd.DataFrame([each.wine for each in golden])))
+        told = [each.model_copy(update={"quality": float(score)}) for each, score in zip(golden, scores, strict=True)]
+        lie = cells["reference"].model_copy(update={"golden": told})
+        (directory / "reference.json").write_text(lie.model_dump_json())
+    inputs = [cells["data_record"].ref]
+    return registry.publish(directory, MODEL, kind="model", inputs=inputs).ref
+
+
+def judged(candidate: str, **parameters: Any) -> Cells:
+    """04_evaluation up to its verdict."""
+    options = {"candidate": candidate, "n_resamples": 500} | parameters
+    return Cells("04_evaluation", **options).run(before="table = pd.DataFrame(gates)")
+
+
+def failed(cells: Cells) -> str:
+    """The gates that do not hold."""
+    return "; ".join(gate["gate"] for gate in cells["gates"] if not gate["passed"])
+
+
+def learn_test_wines(cells: Cells) -> None:
+    """Fit on the test wines, too."""
+    test = pd.read_parquet(cells["folder"] / "test.parquet")
+    cells.names["X"] = pd.concat([cells["X"], cells["columns"](test)], ignore_index=True)
+    cells.names["y"] = pd.concat([cells["y"], test[TARGET]], ignore_index=True)
+    cells.names["train"] = pd.concat([cells["train"], test], ignore_index=True)
+
+
+def shuffle_labels(cells: Cells) -> None:
+    """Grades that have nothing to do with the wines."""
+    cells.names["y"] = pd.Series(np.random.default_rng(0).permutation(cells["y"]))
+
+
+def say_one_thing(cells: Cells) -> None:
+    """A constant, for all wines but one."""
+    cells.names["y"] = cells["y"].where(cells["y"].index == 0, 6)
+
+
+def swap_colours(cells: Cells) -> None:
+    """Red called white and the reverse."""
+    cells.names["X"] = cells["X"].assign(**{SEGMENT: 1 - cells["X"][SEGMENT]})
+
+
+def reorder(cells: Cells) -> None:
+    """The measurements in another order than the contract's."""
+    cells.names["X"] = cells["X"].iloc[:, [*range(1, len(INPUTS)), 0]].set_axis(list(INPUTS), axis=1)
+
+
+@pytest.mark.parametrize("cover", [False, True], ids=["as it is", "golden wines adapted"])
+@pytest.mark.parametrize(
+    ("tamper", "gate"),
+    [
+        (learn_test_wines, "no leakage: R²"),
+        (shuffle_labels, "better than ridge"),
+        (say_one_thing, "better than mean"),
+        (swap_colours, "golden wines|knows colours"),
+        (reorder, "golden wines|better than ridge"),
+    ],
+)
+def test_tampered_candidate_is_declined(
+    registry: FolderRegistry, tmp_path: Path, tamper: Callable[[Cells], None], gate: str, cover: bool
+) -> None:
+    """Whether or not its golden wines were made to fit."""
+    cells = judged(published(trained(1, tamper), registry, tmp_path / "bundle", cover=cover))
+    assert cells["verdict"] == "decline"
+    assert any(each in failed(cells) for each in gate.split("|"))
+
+
+def test_fair_candidate_passes(registry: FolderRegistry, tmp_path: Path) -> None:
+    """Refitted with other seeds, a model that stands against itself is promoted in at least 95 % of tries."""
+    verdicts = [
+        judged(published(trained(seed), registry, tmp_path / str(seed)))["verdict"] for seed in range(2, 2 + TRIES)
+    ]
+    assert verdicts.count("promote") >= 0.95 * TRIES
