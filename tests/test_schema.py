@@ -59,7 +59,7 @@ wines = st.fixed_dictionaries(
 def test_possible_wine_is_encoded_in_the_order_of_the_inputs(wine: dict[str, float]) -> None:
     """Every wine within the bounds is accepted unchanged, and its input row keeps the contract's order."""
     row = schema.encode(Wine.model_validate_json(json.dumps(wine)))
-    assert row == [*(wine[feature.name] for feature in FEATURES), SEGMENTS.index(wine["color"])]
+    assert row == (*(wine[feature.name] for feature in FEATURES), SEGMENTS.index(wine["color"]))
 
 
 def test_table_with_a_bad_row_is_refused_naming_source_row_and_rule() -> None:

@@ -122,6 +122,10 @@ def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
         ],
         distribution={segment: part[TARGET].value_counts().to_dict() for segment, part in by_segment.items()},
         typical={segment: part[list(MEASUREMENTS)].median().to_dict() for segment, part in by_segment.items()},
+        usual={
+            segment: {name: tuple(part[name].quantile([0.05, 0.95])) for name in MEASUREMENTS}
+            for segment, part in by_segment.items()
+        },
         ranges={
             segment: {name: (part[name].min(), part[name].max()) for name in MEASUREMENTS}
             for segment, part in by_segment.items()

@@ -46,6 +46,7 @@ class Field(TypedDict):
     group: str
     help: str
     typical: dict[str, float]
+    usual: dict[str, tuple[float, float]]
     ranges: dict[str, tuple[float, float]]
 
 

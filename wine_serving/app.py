@@ -1,11 +1,12 @@
 """The API: `uvicorn wine_serving.app:app`, or `create_app(settings)`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
@@ -13,13 +14,15 @@ from wine_serving.answers import (
     Alive,
     BatchPrediction,
     Explanation,
+    Field,
     Form,
     Health,
     Prediction,
     Refusal,
     ServedModel,
+    Start,
 )
-from wine_serving.bundle import CARD_FILE
+from wine_serving.bundle import CARD_FILE, Reference
 from wine_serving.call import Call
 from wine_serving.errors import BundleError, RequestRefused
 from wine_serving.gate import CALL, Gate
@@ -34,6 +37,7 @@ from wine_serving.schema import (
     TARGET_LABEL,
     TARGET_RANGE,
     Batch,
+    Feature,
     Wine,
 )
 from wine_serving.service import Service
@@ -46,7 +50,7 @@ def _current(request: Request) -> Call:
 
 
 CurrentCall = Annotated[Call, Depends(_current)]
-REFUSALS = {status: {"model": Refusal} for status in (400, 401, 413, 415, 422, 503)}
+REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Refusal} for status in (400, 401, 413, 415, 422, 503)}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -61,7 +65,8 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         service.stop()
 
-    app = FastAPI(title="Wine quality", version="1.0.0", lifespan=lifespan)
+    telemetry = TelemetryConfig(tracing=False, metrics=False, logs=False)  # /metrics and the prediction log tell it all
+    app = FastAPI(title="Wine quality", version="1.0.0", lifespan=lifespan, telemetry=telemetry)
     app.add_middleware(Gate, service=service, metrics=metrics, api_key=key)
     app.add_exception_handler(HTTPException, _as_refusal)
     _add_predicting(app, service, metrics, log)
@@ -79,23 +84,23 @@ async def _as_refusal(request: Request, error: Exception) -> Response:
 def _add_predicting(app: FastAPI, service: Service, metrics: Metrics, log: PredictionLog | None) -> None:
     """The routes that take wines."""
 
-    def assess(wines: list[Wine], call: Call) -> tuple[str, list[Any]]:
-        model = service.model
-        assessments = model.bundle.assess(wines)
-        metrics.predicted(model.version, assessments)
-        if log:
-            log.write(call, model.version, wines, assessments)
-        return model.version, assessments
-
     async def predict(wine: Wine, call: CurrentCall) -> Prediction:
-        """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines that the model has seen."""
-        version, (assessment,) = assess([wine], call)
-        return {**assessment, "model_version": version, "request_id": call.id}
+        """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines the model has seen."""
+        model = service.model
+        (assessment,) = model.bundle.assess([wine])
+        metrics.predicted(model.version, [assessment])
+        if log:
+            log.write_soon(call, model.version, wine, assessment)
+        return {**assessment, "model_version": model.version, "request_id": call.id}
 
     def predict_batch(batch: Batch, call: CurrentCall) -> BatchPrediction:
         """Score up to 10,000 wines, in order. One bad wine refuses the batch; the answer lists every bad row."""
-        version, assessments = assess(batch.wines, call)
-        return {"predictions": assessments, "model_version": version, "request_id": call.id}
+        model = service.model
+        assessments = model.bundle.assess(batch.wines)
+        metrics.predicted(model.version, assessments)
+        if log:
+            log.write(call, model.version, batch.wines, assessments)
+        return {"predictions": assessments, "model_version": model.version, "request_id": call.id}
 
     def explain(wine: Wine, call: CurrentCall) -> Explanation:
         """Say how far each measurement moved the wine's score away from the typical score (Shapley values)."""
@@ -109,14 +114,30 @@ def _add_predicting(app: FastAPI, service: Service, metrics: Metrics, log: Predi
             "request_id": call.id,
         }
 
-    for path, endpoint in {"/predict": predict, "/predict/batch": predict_batch, "/explain": explain}.items():
+    endpoints: dict[str, Callable[..., Any]] = {
+        "/predict": predict,
+        "/predict/batch": predict_batch,
+        "/explain": explain,
+    }
+    for path, endpoint in endpoints.items():
         app.router.add_api_route(
             path,
             endpoint,
             methods=["POST"],
             responses=REFUSALS,
-            route_class_override=BodyRoute,  # type: ignore
+            route_class_override=BodyRoute,
         )
+
+
+def _field(feature: Feature, reference: Reference) -> Field:
+    """What the contract says of a measurement, and what the model knows of it."""
+
+    def known(values: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        return {segment: values[segment][feature.name] for segment in SEGMENTS}
+
+    field: Any = feature._asdict()
+    field |= {name: known(getattr(reference, name)) for name in ("typical", "usual", "ranges")}
+    return cast("Field", field)
 
 
 def _telling(service: Service, metrics: Metrics) -> APIRouter:
@@ -130,14 +151,7 @@ def _telling(service: Service, metrics: Metrics) -> APIRouter:
         model = service.model
         reference = model.bundle.reference
         return {
-            "fields": [
-                {
-                    **feature._asdict(),
-                    "typical": {segment: reference.typical[segment][feature.name] for segment in SEGMENTS},
-                    "ranges": {segment: reference.ranges[segment][feature.name] for segment in SEGMENTS},
-                }
-                for feature in FEATURES
-            ],
+            "fields": [_field(feature, reference) for feature in FEATURES],
             "colors": list(SEGMENTS),
             "target": {
                 "name": TARGET,
@@ -145,7 +159,7 @@ def _telling(service: Service, metrics: Metrics) -> APIRouter:
                 "maximum": TARGET_RANGE[1],
                 "label": TARGET_LABEL,
             },
-            "presets": [preset.model_dump() for preset in reference.presets],
+            "presets": [cast("Start", preset.model_dump()) for preset in reference.presets],
             "distribution": {
                 segment: {str(grade): count for grade, count in sorted(counts.items())}
                 for segment, counts in reference.distribution.items()

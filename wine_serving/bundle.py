@@ -10,8 +10,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -20,10 +21,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12
 
 from wine_serving.errors import BundleError
-from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET, Wine, encode
+from wine_serving.schema import (
+    FEATURES,
+    INPUTS,
+    MEASUREMENTS,
+    SEGMENT,
+    SEGMENTS,
+    TARGET,
+    Feature,
+    Wine,
+    encode,
+    measurements,
+)
 
 FORMAT: Final = 1
 GOLDEN_TOLERANCE: Final = 1e-3  # quality points; platforms differ by about 1e-5, a wrong input order by tenths
+FEW: Final = 8  # up to so many wines are compared with the training wines one by one
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.json"
 REFERENCE_FILE: Final = "reference.json"
@@ -118,6 +131,7 @@ class Reference(_Part):
     presets: list[Preset]
     distribution: dict[str, dict[int, int]]  # segment → grade → number of wines
     typical: dict[str, dict[str, float]]  # segment → measurement → median
+    usual: dict[str, dict[str, tuple[float, float]]]  # segment → measurement → 5 % and 95 % quantile
     ranges: dict[str, dict[str, tuple[float, float]]]  # segment → measurement → smallest, largest
     novelty: dict[str, Novelty]
 
@@ -156,6 +170,35 @@ class Assessment(TypedDict):
     warnings: list[Unusual]
 
 
+class _Known(NamedTuple):
+    """What is known of one segment, laid out for assessing."""
+
+    level: float
+    half_width: float
+    residuals: list[float]  # ascending
+    lowest: list[float]
+    highest: list[float]
+    center: NDArray[np.float64]  # shape (11,)
+    precision: NDArray[np.float64]  # shape (11, 11)
+    threshold: float  # of the squared distance
+
+
+def _outside(feature: Feature, value: float, low: float, high: float, segment: str) -> Unusual:
+    unit = f" {feature.unit}" if feature.unit else ""
+    message = (
+        f"{feature.label} {value:g} lies outside the {segment} wines that the model has seen "
+        f"({low:g} to {high:g}{unit})"
+    )
+    return {"field": feature.name, "value": value, "low": low, "high": high, "message": message}
+
+
+def _unusual_combination(squared: float, threshold: float, segment: str) -> Unusual:
+    message = (
+        f"Each measurement is usual, but hardly any {segment} wine that the model has seen combines them like this"
+    )
+    return {"field": None, "value": math.sqrt(squared), "low": 0.0, "high": math.sqrt(threshold), "message": message}
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A loaded model with what is needed to trust it. The API serves with it and the evaluation judges with it."""
@@ -182,53 +225,76 @@ class Bundle:
         """Score, interval, grade and warnings for each wine, in order."""
         if not wines:
             return []
-        scores = self.predict(np.array([encode(wine) for wine in wines], dtype=np.float32))
-        return [self._assess(wine, float(score)) for wine, score in zip(wines, scores, strict=True)]
+        rows = np.array([encode(wine) for wine in wines])
+        scores = self.predict(rows.astype(np.float32)).tolist()
+        usual = self._clearly_usual(rows)
+        return [self._assess(*each) for each in zip(wines, scores, usual, strict=True)]
 
-    def _assess(self, wine: Wine, score: float) -> Assessment:
-        calibration, segment = self.metadata.calibration, getattr(wine, SEGMENT)
-        half_width, residuals = calibration.half_width[segment], calibration.residuals[segment]
+    def _assess(self, wine: Wine, score: float, usual: bool) -> Assessment:
+        known = self._known[getattr(wine, SEGMENT)]
         grade = round(score)
-        inside = bisect_left(residuals, grade + 0.5 - score) - bisect_left(residuals, grade - 0.5 - score)
+        inside = bisect_left(known.residuals, grade + 0.5 - score) - bisect_left(known.residuals, grade - 0.5 - score)
         return {
             "quality": score,
-            "interval": {"low": score - half_width, "high": score + half_width, "level": calibration.level},
-            "grade": {"value": grade, "share": inside / len(residuals)},
-            "warnings": self.unusual(wine),
+            "interval": {"low": score - known.half_width, "high": score + known.half_width, "level": known.level},
+            "grade": {"value": grade, "share": inside / len(known.residuals)},
+            "warnings": [] if usual else self.unusual(wine),
         }
 
     def unusual(self, wine: Wine) -> list[Unusual]:
-        """The measurements outside the range of the training wines of that segment, and an unusual combination."""
+        """The measurements outside the range of the training wines of that segment, or else an unusual combination."""
         segment = getattr(wine, SEGMENT)
-        found: list[Unusual] = []
-        for feature in FEATURES:
-            value, (low, high) = getattr(wine, feature.name), self.reference.ranges[segment][feature.name]
-            if not low <= value <= high:
-                message = (
-                    f"{feature.label} {value:g} lies outside the {segment} wines that the model has seen "
-                    f"({low:g} to {high:g}{f' {feature.unit}' if feature.unit else ''})"
-                )
-                found.append({"field": feature.name, "value": value, "low": low, "high": high, "message": message})
-        if not found:
-            found.extend(self._unusual_combination(wine, segment))
-        return found
+        known, values = self._known[segment], measurements(wine)
+        found = [
+            _outside(feature, value, low, high, segment)
+            for feature, value, low, high in zip(FEATURES, values, known.lowest, known.highest, strict=True)
+            if not low <= value <= high
+        ]
+        if found:
+            return found
+        offset = np.array(values) - known.center
+        squared = float(known.precision.dot(offset).dot(offset))
+        return [] if squared <= known.threshold else [_unusual_combination(squared, known.threshold, segment)]
 
-    def _unusual_combination(self, wine: Wine, segment: str) -> list[Unusual]:
-        novelty = self.reference.novelty[segment]
-        offset = np.array([getattr(wine, name) for name in MEASUREMENTS]) - novelty.center
-        distance = math.sqrt(max(0.0, float(offset @ np.array(novelty.precision) @ offset)))
-        limit = math.sqrt(novelty.threshold)
-        if distance <= limit:
-            return []
-        message = (
-            f"Each measurement is usual, but hardly any {segment} wine that the model has seen combines them like this"
-        )
-        return [{"field": None, "value": distance, "low": 0.0, "high": limit, "message": message}]
+    def _clearly_usual(self, rows: NDArray[np.float64]) -> list[bool]:
+        """For each row whether `unusual` need not be asked: asking about many one by one outlasts predicting them."""
+        usual = np.zeros(len(rows), dtype=bool)
+        if len(rows) > FEW:
+            for code, known in enumerate(self._known.values()):
+                of_segment = rows[:, -1] == code
+                values = rows[of_segment, :-1]
+                offset = values - known.center
+                near = ((offset @ known.precision) * offset).sum(axis=1) < known.threshold * (1 - 1e-6)
+                within = ((known.lowest <= values) & (values <= known.highest)).all(axis=1)
+                usual[of_segment] = near & within
+        return usual.tolist()
+
+    @cached_property
+    def _known(self) -> dict[str, "_Known"]:
+        """Calibration and reference by segment, in the order of SEGMENTS."""
+        calibration, reference = self.metadata.calibration, self.reference
+        return {
+            segment: _Known(
+                level=calibration.level,
+                half_width=calibration.half_width[segment],
+                residuals=calibration.residuals[segment],
+                lowest=[reference.ranges[segment][name][0] for name in MEASUREMENTS],
+                highest=[reference.ranges[segment][name][1] for name in MEASUREMENTS],
+                center=np.array(reference.novelty[segment].center),
+                precision=np.array(reference.novelty[segment].precision),
+                threshold=reference.novelty[segment].threshold,
+            )
+            for segment in SEGMENTS
+        }
+
+    @cached_property
+    def _golden_rows(self) -> NDArray[np.float32]:
+        wines = [Wine.model_validate(golden.wine) for golden in self.reference.golden]
+        return np.array([encode(wine) for wine in wines], dtype=np.float32)
 
     def check_golden(self) -> None:
         """Predict the golden wines; a BundleError names the first that the model does not answer as recorded."""
-        wines = [Wine.model_validate(golden.wine) for golden in self.reference.golden]
-        scores = self.predict(np.array([encode(wine) for wine in wines], dtype=np.float32))
+        scores = self.predict(self._golden_rows)
         for number, (golden, score) in enumerate(zip(self.reference.golden, scores, strict=True)):
             if not abs(float(score) - golden.quality) <= GOLDEN_TOLERANCE:
                 raise BundleError(
@@ -259,7 +325,8 @@ def _check_contract(directory: Path, metadata: Metadata) -> None:
         differing.append("features")
     if differing:
         raise BundleError(
-            f"the bundle in {directory} was made for another feature contract (its {', '.join(differing)} differ): train again"
+            f"the bundle in {directory} was made for another feature contract (its {', '.join(differing)} differ): "
+            "train again"
         )
 
 
@@ -269,7 +336,7 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own classes, RuntimeError and ValueError alike
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes, RuntimeError and ValueError alike
         raise BundleError(f"{path} is no model that onnxruntime can load: {error}; fetch the bundle again") from None
     shapes = [(port.name, port.type, port.shape[1:]) for port in (*session.get_inputs(), *session.get_outputs())]
     if shapes != [("features", "tensor(float)", [len(INPUTS)]), ("quality", "tensor(float)", [1])]:

@@ -33,7 +33,7 @@ class BundleError(WineServingError):
 
 
 class RequestRefused(WineServingError):
-    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules where there are any."""
+    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any."""
 
     def __init__(
         self,

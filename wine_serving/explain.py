@@ -56,4 +56,5 @@ class Explainer:
         for number, column in enumerate(order[:-1]):
             steps[number:, :, column] = row[column]
         scores = self._bundle.predict(steps.reshape(-1, len(INPUTS)))
-        return scores.reshape(len(INPUTS) - 1, -1).mean(axis=1, dtype=np.float64)
+        means: np.ndarray = scores.reshape(len(INPUTS) - 1, -1).mean(axis=1, dtype=np.float64)
+        return means

@@ -29,6 +29,7 @@ class Gate:
         self._api_key = api_key.encode() if api_key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong on the way is answered as a refusal."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

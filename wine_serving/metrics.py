@@ -1,6 +1,7 @@
 """What Prometheus may ask: requests, latency, predictions by version and warnings by measurement."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
@@ -15,30 +16,33 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._requests = Counter(
+        requests = Counter(
             "wine_requests", "Answered requests by route and status", ["route", "status"], registry=self._registry
         )
-        self._latency = Histogram(
+        latency = Histogram(
             "wine_request_seconds", "Time to answer by route", ["route"], buckets=BUCKETS, registry=self._registry
         )
-        self._predictions = Counter(
+        predictions = Counter(
             "wine_predictions", "Predicted wines by model version", ["model_version"], registry=self._registry
         )
-        self._warnings = Counter(
+        warnings = Counter(
             "wine_warnings", "Wines unlike the training wines, by measurement", ["field"], registry=self._registry
         )
+        # labels() locks and converts at every call; what it returns stays the same
+        self._requests, self._latency = cache(requests.labels), cache(latency.labels)
+        self._predictions, self._warnings = cache(predictions.labels), cache(warnings.labels)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(route, status).inc()
-        self._latency.labels(route).observe(seconds)
+        self._requests(route, status).inc()
+        self._latency(route).observe(seconds)
 
     def predicted(self, version: str, assessments: Sequence[Assessment]) -> None:
         """Count predicted wines and what was unusual about them."""
-        self._predictions.labels(version).inc(len(assessments))
+        self._predictions(version).inc(len(assessments))
         for assessment in assessments:
             for unusual in assessment["warnings"]:
-                self._warnings.labels(unusual["field"] or "combination").inc()
+                self._warnings(unusual["field"] or "combination").inc()
 
     def render(self) -> bytes:
         """All counters in Prometheus' text format."""

@@ -188,6 +188,7 @@ class Ref(NamedTuple):
 
     @property
     def is_version(self) -> bool:
+        """Whether the selector is a version, which never moves."""
         return re.fullmatch(r"v\d+", self.selector) is not None
 
 

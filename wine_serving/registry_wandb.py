@@ -138,7 +138,7 @@ class WandbRegistry:
         evaluation: Mapping[str, Any] | None = None,
         aliases: Sequence[str] = (),
     ) -> bool:
-        """Add the moves that are not known here, the evaluation if there is none, and the aliases; whether any was new."""
+        """Add moves that are not known here, the evaluation if there is none, and aliases; whether any was new."""
         artifact = self._artifact(ref)
         entry = _entry(artifact)
         known = {(move.alias, move.when) for move in entry.moves}

@@ -24,7 +24,8 @@ class BodyRoute(APIRoute):
 
     FastAPI parses, validates, solves dependencies, validates the answer and encodes it in five steps that together take
     longer than predicting; here pydantic-core validates the bytes, and the answer is encoded as it is. The endpoint's
-    signature stays what the OpenAPI document is made from. As in FastAPI, `async def` runs in the event loop, `def` in a thread.
+    signature stays what the OpenAPI document is made from. As in FastAPI, `async def` runs in the event loop, `def` in
+    a thread.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -54,7 +55,8 @@ async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise RequestRefused(400, "the caller went away before the body was complete")
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > BODY_LIMIT:
             raise RequestRefused(413, f"the body is longer than {BODY_LIMIT} bytes: send the wines in several batches")
         if not message.get("more_body", False):

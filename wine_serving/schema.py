@@ -3,7 +3,8 @@
 Another table than wine starts here: the fields of `Wine`, then `SEGMENT` and `TARGET`. The rest is derived.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
@@ -126,10 +127,18 @@ MEASUREMENTS: Final = tuple(feature.name for feature in FEATURES)
 INPUTS: Final = (*MEASUREMENTS, SEGMENT)  # the columns that a model reads, in this order
 
 
-def encode(wine: Wine) -> list[float]:
+_measured: Final[Callable[[dict[str, Any]], tuple[float, ...]]] = itemgetter(*MEASUREMENTS)
+_code: Final = {segment: float(code) for code, segment in enumerate(SEGMENTS)}
+
+
+def measurements(wine: Wine) -> tuple[float, ...]:
+    """The wine's measurements in their units, in the order of MEASUREMENTS."""
+    return _measured(wine.__dict__)  # a validated model keeps its fields there; attributes one by one take longer
+
+
+def encode(wine: Wine) -> tuple[float, ...]:
     """The model's input row, shape (len(INPUTS),): measurements in their units, then the segment as its index."""
-    values = wine.__dict__  # frozen and validated: reading attributes one by one takes longer
-    return [*(values[name] for name in MEASUREMENTS), float(SEGMENTS.index(values[SEGMENT]))]
+    return *measurements(wine), _code[getattr(wine, SEGMENT)]
 
 
 class Problem(NamedTuple):

@@ -68,7 +68,7 @@ class Service:
         while not self._stopped.is_set():
             try:
                 self._model = _load(self._settings)
-            except Exception as error:  # whatever it is, the process stays up, says it, and tries again
+            except Exception as error:  # noqa: BLE001 - whatever it is, the process stays up, says it, and tries again
                 self._refuse(error)
             self._tried.set()
             if self._model or self._stopped.wait(RETRY_SECONDS):
