@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 import nbformat
+import tracking
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
+
+from wine_serving.errors import WineServingError
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -28,14 +31,6 @@ SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|credentials?)($|
 SECRET_VALUE = re.compile(
     r"^([0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,})$"
 )
-TRACKING = {  # quiet, and offline unless W&B knows who is asking; what the environment says comes first
-    "WANDB_DIR": str(ROOT / "artifacts"),
-    "WANDB_SILENT": "true",
-    "WANDB_CONSOLE": "off",
-    "WANDB_ERROR_REPORTING": "false",
-    "WANDB_DISABLE_GIT": "true",
-    "WANDB_DISABLE_CODE": "true",
-}
 
 
 class Refused(Exception):
@@ -202,7 +197,13 @@ def main(arguments: list[str] | None = None) -> int:
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 2
-    prepare_environment()
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
+    tracking.prepare()
+    try:
+        tracking.check_registry()
+    except WineServingError as error:
+        print(error, file=sys.stderr)
+        return 1
     given.reports.mkdir(parents=True, exist_ok=True)
     for notebook, parameters in todo.items():
         if not execute(notebook, parameters, given.reports):
@@ -211,22 +212,6 @@ def main(arguments: list[str] | None = None) -> int:
     if "04_evaluation" in given.notebooks:
         print(outcome(json.loads((given.reports / "verdict.json").read_text(encoding="utf-8")), given.reports))
     return 0
-
-
-def prepare_environment() -> None:
-    """Track quietly, as one group; find this Python's kernel and the project's own modules."""
-    for name, default in TRACKING.items():
-        os.environ.setdefault(name, default)
-    Path(os.environ["WANDB_DIR"]).mkdir(parents=True, exist_ok=True)
-    if not (os.environ.get("WANDB_API_KEY") or knows_wandb(Path.home() / ".netrc")):
-        os.environ.setdefault("WANDB_MODE", "offline")
-    os.environ.setdefault("WANDB_RUN_GROUP", time.strftime("pipeline-%Y%m%d-%H%M%S"))
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
-
-
-def knows_wandb(netrc: Path) -> bool:
-    """Whether `wandb login` has left a key there."""
-    return netrc.is_file() and "wandb" in netrc.read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":
