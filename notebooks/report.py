@@ -71,7 +71,8 @@ def publish_evaluation(reports: Path) -> None:
             shutil.copy(reports / name, scratch)
         registry = open_registry(Settings.from_environment().registry)
         inputs = [f"{DATASET}:{verdict['dataset']['version']}", *models]
-        registry.publish(Path(scratch), EVALUATION, kind="report", metadata=verdict, inputs=inputs)
+        record = registry.publish(Path(scratch), EVALUATION, kind="report", metadata=verdict, inputs=inputs)
+    registry.attach_evaluation(models[0], verdict | {"report": record.ref})
 
 
 def write_front_page(reports: Path) -> None:

@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 from wine_serving.bundle import Assessment
 from wine_serving.explain import Contribution
-from wine_serving.registry import Record
+from wine_serving.registry import AliasMove, Record
 
 
 class Prediction(Assessment):
@@ -93,6 +93,7 @@ class ServedModel(TypedDict):
 
     model_version: str
     aliases: list[str]  # when it was loaded
+    promotion: AliasMove | None  # who made it production, when and why
     dataset: DatasetOrigin
     commit: str | None
     evaluation: dict[str, Any] | None

@@ -181,6 +181,7 @@ def _telling(service: Service, metrics: Metrics) -> APIRouter:
         return {
             "model_version": served.version,
             "aliases": list(served.aliases),
+            "promotion": served.promotion,
             "dataset": {
                 "name": metadata.dataset.name,
                 "version": origin.partition(":")[2] if origin else None,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from wine_serving.bundle import Bundle
 from wine_serving.errors import BundleError, RegistryUnavailable, RequestRefused, WineServingError
 from wine_serving.explain import Explainer
-from wine_serving.registry import REFERENCE, Record, Registry, digest_files, digest_of, open_registry
+from wine_serving.registry import REFERENCE, AliasMove, Record, Registry, digest_files, digest_of, open_registry
 from wine_serving.settings import ROOT, Settings
 
 RETRY_SECONDS: Final = 2.0
@@ -30,6 +30,7 @@ class Model(NamedTuple):
     explainer: Explainer
     record: Record | None
     aliases: tuple[str, ...]
+    promotion: AliasMove | None  # how it became production, if it is
     degraded: str | None  # why it is served although the registry is away
 
 
@@ -87,34 +88,38 @@ class Service:
 def _load(settings: Settings) -> Model:
     record: Record | None = None
     aliases: tuple[str, ...] = ()
-    degraded = None
+    promotion = degraded = None
     if REFERENCE.fullmatch(settings.model):
         with closing(open_registry(settings.registry)) as registry:
-            record, directory, aliases, degraded = _fetch(registry, settings.model)
+            record, directory, degraded = _fetch(registry, settings.model)
+            if not degraded:
+                standing = registry.aliases(record.collection).items()
+                aliases = tuple(sorted(alias for alias, version in standing if version == record.version))
+                moves = registry.history(record.collection)
+                promotion = moves[-1] if moves and moves[-1].version == record.version else None
         version = record.version
     else:
         directory = _directory(settings.model)
         version = f"unregistered-{digest_of(digest_files(directory))[:8]}"
     bundle = Bundle.load(directory)
     bundle.check_golden()
-    model = Model(version, bundle, Explainer(bundle), record, aliases, degraded)
+    model = Model(version, bundle, Explainer(bundle), record, aliases, promotion, degraded)
     _give_back_memory()
     return model
 
 
-def _fetch(registry: Registry, ref: str) -> tuple[Record, Path, tuple[str, ...], str | None]:
-    """The version with its aliases; the last verified copy, and why, when the registry is away."""
+def _fetch(registry: Registry, ref: str) -> tuple[Record, Path, str | None]:
+    """The version and its directory; the last verified copy, and why, when the registry is away."""
     try:
         record = registry.record(ref)
         directory = registry.fetch(record.ref)
-        standing = registry.aliases(record.collection).items()
     except RegistryUnavailable as away:
         try:
             record, directory = registry.cached(ref)
         except RegistryUnavailable as missing:
             raise RegistryUnavailable(f"{away}; {missing}") from None
-        return record, directory, (), f"this is a verified copy of {record.ref}: {away}"
-    return record, directory, tuple(sorted(alias for alias, version in standing if version == record.version)), None
+        return record, directory, f"this is a verified copy of {record.ref}: {away}"
+    return record, directory, None
 
 
 def _directory(path: str) -> Path:

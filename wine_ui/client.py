@@ -1,0 +1,133 @@
+"""The API as the page sees it: typed answers, a time-out on every call, and failures as sentences.
+
+ApiError
+├── Unreachable   nobody answers at the address, or not in time
+├── NotReady      the service runs but has no model to answer with
+├── WrongKey      the service wants another key
+└── Refused       the wines break a rule; `problems` says which
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import httpx
+
+from wine_ui.settings import Settings
+
+Measured = Mapping[str, float | str]
+
+
+class Problem(TypedDict):
+    """One broken rule: the row of a batch, the field, and a sentence."""
+
+    row: int | None
+    field: str | None
+    message: str
+
+
+class ApiError(Exception):
+    """Why there is no answer; `advice` says what to do."""
+
+    def __init__(self, sentence: str, advice: str) -> None:
+        super().__init__(sentence)
+        self.advice = advice
+
+
+class Unreachable(ApiError):
+    """Nobody answers at the address, or not in time."""
+
+
+class NotReady(ApiError):
+    """The service runs but cannot answer yet."""
+
+
+class WrongKey(ApiError):
+    """The service wants another key."""
+
+
+class Refused(ApiError):
+    """The wines break a rule."""
+
+    def __init__(self, sentence: str, problems: list[Problem]) -> None:
+        super().__init__(sentence, "Correct the measurement and try again.")
+        self.problems = problems
+
+
+class Client:
+    """One API; safe to share between sessions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.address = str(settings.api_url).rstrip("/")
+        headers = {"X-API-Key": settings.api_key.get_secret_value()} if settings.api_key else {}
+        limits = httpx.Timeout(10.0, connect=3.0)
+        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=limits)
+
+    def schema(self) -> dict[str, Any]:
+        """The measurements, presets and the distribution of known wines."""
+        return self._ask("GET", "/schema")
+
+    def model(self) -> dict[str, Any]:
+        """The version that answers, and how it was judged."""
+        return self._ask("GET", "/model")
+
+    def predict(self, wine: Measured) -> dict[str, Any]:
+        """Score, interval, grade and warnings of one wine."""
+        return self._ask("POST", "/predict", wine)
+
+    def explain(self, wine: Measured) -> dict[str, Any]:
+        """How far each measurement moved the score."""
+        return self._ask("POST", "/explain", wine)
+
+    def predict_batch(self, wines: Sequence[Measured]) -> dict[str, Any]:
+        """The answers for many wines, in order."""
+        return self._ask("POST", "/predict/batch", {"wines": list(wines)})
+
+    def predict_each(self, wines: Sequence[Measured]) -> list[dict[str, Any] | list[Problem]]:
+        """The answer for each wine, or the rules that it breaks: the wines that break none are asked about again."""
+        found: dict[int, list[Problem]] = {}
+        while waiting := [row for row in range(len(wines)) if row not in found]:
+            try:
+                predictions = self.predict_batch([wines[row] for row in waiting])["predictions"]
+            except Refused as refused:
+                broken = [problem for problem in refused.problems if problem["row"] is not None]
+                if not broken:
+                    raise
+                for problem in broken:
+                    found.setdefault(waiting[problem["row"] or 0], []).append(problem)
+            else:
+                answers = dict(zip(waiting, predictions, strict=True))
+                return [found.get(row) or answers[row] for row in range(len(wines))]
+        return [found[row] for row in range(len(wines))]
+
+    def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, json=body)
+            content = answer.json()
+        except httpx.TimeoutException:
+            raise Unreachable(
+                f"The wine service at {self.address} is not answering in time.",
+                "It may be busy or starting: wait a moment and try again.",
+            ) from None
+        except (httpx.HTTPError, ValueError):
+            raise Unreachable(
+                f"There is no wine service at {self.address}.",
+                "Start it with `make serve`, or correct WINE_API_URL. This page recovers by itself.",
+            ) from None
+        if answer.is_success and isinstance(content, dict):
+            return content
+        raise _failure(answer.status_code, content if isinstance(content, dict) else {})
+
+
+def _failure(status: int, content: dict[str, Any]) -> ApiError:
+    sentence = str(content.get("detail") or f"The service answered with status {status}.")
+    match status:
+        case 401 | 403:
+            return WrongKey("The wine service wants another key.", "Set WINE_API_KEY to the key of the service.")
+        case 400 | 413 | 415 | 422:
+            return Refused(sentence, content.get("errors", []))
+        case 503:
+            return NotReady("The wine service has no model to answer with yet.", sentence)
+        case 404:
+            return Unreachable("This address answers, but it is no wine service.", "Correct WINE_API_URL.")
+        case _:
+            return ApiError("The wine service failed.", f"{sentence} Try again; if it stays, tell the operator.")

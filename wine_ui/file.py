@@ -1,0 +1,183 @@
+"""Score a file: a table of wines in, the same table with scores out, and what is wrong with which row in place."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from wine_ui import calm, charts
+from wine_ui.client import Problem
+from wine_ui.units import NotANumber, read_number
+
+MEGABYTES: Final = 10
+CHUNK: Final = 1000  # wines a call: the progress bar moves, and one bad row costs little
+COLOR: Final = "color"
+RESULTS: Final = ("score", "low", "high", "grade", "warnings", "problem")
+
+Schema = Mapping[str, Any]
+
+
+class NotATable(ValueError):
+    """The file cannot be read as a table of wines; the message says why."""
+
+
+def show() -> None:
+    """The page."""
+    schema = calm.schema()
+    st.title("Score a file of wines")
+    st.markdown(
+        "A CSV file with one wine in each row: our own column names, or those of UCI's file (semicolons and names with "
+        f"spaces). Decimal commas are read; other columns are kept. Up to {MEGABYTES} MB."
+    )
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    given = left.file_uploader("CSV file", type=["csv", "txt"], max_upload_size=MEGABYTES, key="file")
+    right.download_button("Download a template", template(schema), "wines.csv", "text/csv", icon=":material/download:")
+    if given is None:
+        return
+    try:
+        table = read(given.getvalue(), schema)
+        color = None if COLOR in names(table) else right.segmented_control(
+            "Colour of these wines", schema["colors"], default=schema["colors"][0], required=True
+        )  # fmt: skip
+    except NotATable as error:
+        st.error(f"{given.name}: {error}", icon=":material/description:")
+        return
+    key = (given.file_id, color)
+    if st.session_state.get("scored", (None,))[0] != key:
+        st.session_state.scored = (key, score(table, schema, color))
+    result(st.session_state.scored[1], given.name)
+
+
+def template(schema: Schema) -> str:
+    """A table with every column, and the presets as examples."""
+    rows = [preset["wine"] for preset in schema["presets"]]
+    return pd.DataFrame(rows)[[*(field["name"] for field in schema["fields"]), COLOR]].to_csv(index=False)
+
+
+def names(table: pd.DataFrame) -> dict[str, str]:
+    """Our name of a column → its name in the file."""
+    return {str(column).strip().lower().replace(" ", "_"): str(column) for column in table.columns}
+
+
+def read(content: bytes, schema: Schema) -> pd.DataFrame:
+    """The file as a table of texts; NotATable when it is none, or lacks a measurement."""
+    if not content.strip():
+        raise NotATable("the file is empty.")
+    if len(content) > MEGABYTES * 1_000_000:
+        raise NotATable(f"the file is larger than {MEGABYTES} MB: split it.")
+    text = decode(content)
+    wanted = [field["name"] for field in schema["fields"]]
+    head = text.splitlines()[0].lower().replace(" ", "_")
+    separator = max(";,\t|", key=head.count)
+    if not head.count(separator) and not any(name in head for name in wanted):
+        raise NotATable(f"its first row holds no column names: they must be {', '.join(wanted)}.")
+    if not head.count(separator):
+        raise NotATable("its columns are not separated by semicolons, commas or tabs: save it as CSV.")
+    try:
+        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (pd.errors.ParserError, csv.Error) as error:
+        raise NotATable(f"it cannot be read as CSV ({error}): look at that row.") from None
+    missing = [name for name in wanted if name not in names(table)]
+    if missing:
+        raise NotATable(f"the columns {', '.join(missing)} are missing. The template has all of them.")
+    if table.empty:
+        raise NotATable("there are column names but no wines in it.")
+    return table
+
+
+def decode(content: bytes) -> str:
+    """The file's text; UTF-8, or what a spreadsheet in Western Europe writes."""
+    if b"\x00" in content:
+        raise NotATable("this is no text file: save the table as CSV.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    if sum(not (sign.isprintable() or sign.isspace()) for sign in text) > len(text) // 100:
+        raise NotATable("this is no text file: save the table as CSV.")
+    return text
+
+
+def wine(row: Mapping[Any, str], columns: Mapping[str, str], schema: Schema, color: str | None) -> dict[str, Any]:
+    """One row as the API takes it; a NotANumber names the column."""
+    found: dict[str, Any] = {COLOR: color or row[columns[COLOR]].strip().lower()}
+    for field in schema["fields"]:
+        try:
+            number = read_number(row[columns[field["name"]]])
+        except NotANumber as error:
+            raise NotANumber(f"{field['name']}: {error}") from None
+        if number is not None:
+            found[field["name"]] = number
+    return found
+
+
+def score(table: pd.DataFrame, schema: Schema, color: str | None) -> pd.DataFrame:
+    """The table with the columns of RESULTS behind its own; rows that cannot be scored say why in `problem`."""
+    columns, rows = names(table), table.to_dict("records")
+    wines: dict[int, dict[str, Any]] = {}
+    scored: list[dict[str, Any]] = [{} for _ in rows]
+    for number, row in enumerate(rows):
+        try:
+            wines[number] = wine(row, columns, schema, color)
+        except NotANumber as error:
+            scored[number] = {"problem": str(error)}
+    bar = st.progress(0.0, "Scoring …")
+    waiting = list(wines)
+    for start in range(0, len(waiting), CHUNK):
+        part = waiting[start : start + CHUNK]
+        for number, answer in zip(part, calm.client().predict_each([wines[each] for each in part]), strict=True):
+            scored[number] = told(answer)
+        bar.progress(min(1.0, (start + CHUNK) / len(waiting)), f"Scored {min(start + CHUNK, len(waiting)):,} wines")
+    bar.empty()
+    results = pd.DataFrame(scored, columns=list(RESULTS), index=table.index)
+    return table.join(results, rsuffix="_predicted")
+
+
+def told(answer: dict[str, Any] | list[Problem]) -> dict[str, Any]:
+    """The cells behind a row."""
+    if isinstance(answer, list):
+        return {"problem": "; ".join(problem["message"] for problem in answer)}
+    return {
+        "score": round(answer["quality"], 2),
+        "low": round(answer["interval"]["low"], 2),
+        "high": round(answer["interval"]["high"], 2),
+        "grade": answer["grade"]["value"],
+        "warnings": "; ".join(warning["message"] for warning in answer["warnings"]),
+    }
+
+
+def result(scored: pd.DataFrame, name: str) -> None:
+    """What came of the file: counts, problems, table, histogram and download."""
+    score_column, problem_column = own(scored, "score"), own(scored, "problem")
+    bad = scored[scored[problem_column].notna()]
+    good = scored[score_column].dropna()
+    st.markdown(
+        f"**{len(good):,} of {len(scored):,} wines scored.**" + (f" {len(bad):,} could not be." if len(bad) else "")
+    )
+    st.download_button(
+        "Download the result",
+        scored.to_csv(index=False),
+        f"{name.rsplit('.', 1)[0]}-scored.csv",
+        "text/csv",
+        type="primary",
+        icon=":material/download:",
+    )
+    if len(bad):
+        st.markdown("##### Rows that could not be scored")
+        shown = pd.DataFrame({"row": bad.index + 1, "what is wrong": bad[problem_column]})
+        st.dataframe(shown, hide_index=True, width="stretch")
+        st.caption("Row 1 is the first one below the column names.")
+    if len(good):
+        charts.histogram(good.tolist())
+    st.markdown("##### All rows")
+    first = [own(scored, each) for each in RESULTS]
+    st.dataframe(scored[[*first, *(each for each in scored.columns if each not in first)]], width="stretch")
+    st.caption("A click on a column's head sorts.")
+
+
+def own(scored: pd.DataFrame, name: str) -> str:
+    """The result's column of that name, also where the file had one of its own."""
+    return f"{name}_predicted" if f"{name}_predicted" in scored.columns else name

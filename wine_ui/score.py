@@ -1,0 +1,273 @@
+"""Score a wine: the form on the left, the answer on the right."""
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from wine_ui import calm, charts, facts, sheet, units
+from wine_ui.assess import Answer, assess, what_if
+from wine_ui.client import ApiError, Refused
+
+Schema = Mapping[str, Any]
+
+
+def show() -> None:
+    """The page."""
+    schema = calm.schema()
+    first = "sheets" not in st.session_state
+    sheet.prepare(schema)
+    if first:
+        submit(schema)
+    st.title("How good is this wine?")
+    st.markdown(
+        "Type what a laboratory measured and read the grade that tasters of Vinho Verde would most likely give. "
+        "The score is an estimate of the **median of their grades, from 0 to 10**: it says nothing about price, safety "
+        "or legality."
+    )
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        form(schema)
+    with right, st.container(key="answer"):
+        answer(schema)
+    sheet.keep(schema)
+
+
+def submit(schema: Schema) -> None:
+    """Ask the API about the wine on the form; what comes of it is kept for this visitor."""
+    state = st.session_state
+    numbers, problems = sheet.measured(schema)
+    state.problems, state.failure = problems, None
+    if problems:
+        return
+    try:
+        state.answer = assess(calm.client(), schema, sheet.color(schema), numbers)
+    except Refused as refused:
+        state.problems = {problem["field"] or "": problem["message"] for problem in refused.problems}
+    except ApiError as error:
+        state.failure = error
+    else:
+        state.moved = state.answer.prediction["model_version"] != schema["model_version"]
+        if state.moved:
+            calm.schema.clear()
+
+
+def form(schema: Schema) -> None:
+    """The measurements, grouped as a laboratory does."""
+    starts, colors = sheet.starts(schema), sheet.colors(schema)
+    st.segmented_control(
+        "Start from",
+        list(starts),
+        format_func=starts.__getitem__,
+        key=sheet.START,
+        required=True,
+        on_change=sheet.switch,
+        args=(schema,),
+        bind="query-params",
+        help="Real wines of the dataset, or your own. Whatever you type stays where you typed it.",
+        wrap=True,
+    )
+    st.segmented_control(
+        "Colour",
+        list(colors),
+        format_func=colors.__getitem__,
+        key=sheet.COLOR,
+        required=True,
+        bind="query-params",
+    )
+    color = sheet.color(schema)
+    for group, fields in groupby(schema["fields"], key=lambda field: field["group"]):
+        st.markdown(f"##### {group}")
+        columns = st.columns(2)
+        for number, field in enumerate(fields):
+            with columns[number % 2]:
+                measurement(field, color)
+    lab_units(schema)
+    st.caption("An empty field was not measured: the typical value for the colour is used instead, and said so.")
+    buttons = st.columns([2, 3], vertical_alignment="center")
+    buttons[0].button("Score this wine", type="primary", on_click=submit, args=(schema,), width="stretch")
+    if sheet.changed(schema):
+        buttons[1].button("Undo my changes to this sheet", type="tertiary", on_click=sheet.reset, args=(schema,))
+
+
+def measurement(field: Mapping[str, Any], color: str) -> None:
+    """One field with its unit and help, and below it what is wrong or unusual about it."""
+    name, unit = field["name"], field["unit"]
+    low, high = field["usual"][color]
+    st.text_input(
+        f"{field['label']} ({unit})" if unit else field["label"],
+        key=name,
+        placeholder=f"not measured (typical {field['typical'][color]:g})",
+        help=f"{field['help']} Usual for a {color} wine: {low:g} to {high:g} {unit}.",
+        bind="query-params",
+    )
+    if problem := st.session_state.get("problems", {}).get(name):
+        st.error(problem)
+    for warning in warnings(name):
+        st.warning(warning)
+
+
+def warnings(name: str | None) -> list[str]:
+    """What the last answer found unusual about a measurement, or about the combination (None)."""
+    found: Answer | None = st.session_state.get("answer")
+    listed = found.prediction["warnings"] if found else []
+    return [warning["message"] for warning in listed if warning["field"] == name]
+
+
+def lab_units(schema: Schema) -> None:
+    """Other ways in which laboratories report acidity, converted in view."""
+    with st.expander("My laboratory reports acidity in another way", icon=":material/swap_horiz:"):
+        volatile = st.columns([2, 3])
+        text = volatile[0].text_input("Volatile acidity", key="lab_volatile")
+        way = volatile[1].selectbox("reported in", units.VOLATILE, format_func=lambda each: each.label)
+        converted = convert(schema, "volatile_acidity", text, way, 0.0)
+        titratable = st.columns([2, 3])
+        text = titratable[0].text_input("Titratable (total) acidity", key="lab_titratable")
+        way = titratable[1].selectbox("reported in", units.TITRATABLE, format_func=lambda each: each.label)
+        known, _ = sheet.measured(schema)
+        off = converted if converted is not None else known.get("volatile_acidity")
+        if text and off is None:
+            st.caption("Fixed acidity is titratable less volatile acidity: fill in the volatile acidity, too.")
+        elif off is not None:
+            convert(schema, "fixed_acidity", text, way, units.TARTARIC_OF_ACETIC * off)
+
+
+def convert(schema: Schema, name: str, text: str, way: units.Conversion, less: float) -> float | None:
+    """Show what a laboratory's figure is in the form's unit, and offer to fill it in; None where there is no figure."""
+    try:
+        number = units.read_number(text)
+    except units.NotANumber as error:
+        st.error(str(error))
+        return None
+    if number is None:
+        return None
+    field = next(field for field in schema["fields"] if field["name"] == name)
+    value = round(number * way.factor - less, units.decimals(field["step"]) + 1)
+    minus = f" − {less:.2f} (from volatile acidity)" if less else ""
+    st.markdown(f"{number:g} × {way.factor:g}{minus} = **{value:g} {field['unit']}**")
+    st.button(f"Use as {field['label'].lower()}", key=f"use_{name}", on_click=fill, args=(name, value))
+    return value
+
+
+def fill(name: str, value: float) -> None:
+    """Write a converted value into its field."""
+    st.session_state[name] = f"{value:g}"
+
+
+def answer(schema: Schema) -> None:
+    """What the API said, or why it could not."""
+    state = st.session_state
+    if state.get("failure"):
+        calm.excuse(state.failure, lambda: submit(calm.schema()))
+        return
+    if state.get("problems"):
+        general = state.problems.get("", "One or more fields cannot be used: each says why.")
+        st.error(general, icon=":material/edit:")
+    found: Answer | None = state.get("answer")
+    if found is None:
+        st.info("The score appears here.")
+        return
+    if state.get("moved"):
+        st.info(f"The model was exchanged meanwhile: this is the answer of {found.prediction['model_version']}.")
+    if outdated(schema, found):
+        st.info("The form has changed since this answer: press **Score this wine**.", icon=":material/update:")
+    headline(found)
+    for warning in warnings(None):
+        st.warning(warning)
+    color = str(found.wine["color"])
+    charts.distribution(
+        schema["distribution"][color], found.prediction["quality"], found.low, found.high, schema["target"]
+    )
+    assumptions(schema, found)
+    why(schema, found)
+    curve(schema, found)
+    derived(found)
+    st.caption(
+        f"Answered by model {found.prediction['model_version']}. The link in the address bar leads to this wine."
+    )
+
+
+def outdated(schema: Schema, found: Answer) -> bool:
+    """Whether the form says something else than what was answered."""
+    numbers, problems = sheet.measured(schema)
+    given = {name: value for name, value in found.wine.items() if name not in found.assumed}
+    return bool(problems) or given != numbers | {"color": sheet.color(schema)}
+
+
+def headline(found: Answer) -> None:
+    """Score, interval and grade."""
+    prediction = found.prediction
+    score, grade = prediction["quality"], prediction["grade"]
+    columns = st.columns([2, 3])
+    columns[0].metric("Score", f"{score:.1f} of 10")
+    with columns[1]:
+        if found.assumed:
+            st.markdown(
+                f"Roughly **{found.low:.1f} to {found.high:.1f}**. This is no {prediction['interval']['level']:.0%} "
+                "interval, as not everything was measured."
+            )
+        else:
+            st.markdown(
+                f"**{found.low:.1f} to {found.high:.1f}** for {prediction['interval']['level']:.0%} of such wines. "
+                f"Nearest whole grade: **{grade['value']}**, right for about {grade['share']:.0%} of them."
+            )
+
+
+def assumptions(schema: Schema, found: Answer) -> None:
+    """What was not measured, what was assumed instead, and how much that matters."""
+    labels = {field["name"]: field for field in schema["fields"]}
+    lines = []
+    for name, value in found.assumed.items():
+        field = labels[name]
+        line = f"- **{field['label']}**: assumed {value:g} {field['unit']}"
+        if name in found.spread:
+            low, high = found.spread[name]
+            line += f"; over what is usual the score goes from {low:.2f} to {high:.2f}"
+        lines.append(line)
+    if lines:
+        st.markdown("**Not measured, so taken as typical for the colour:**\n" + "\n".join(lines))
+
+
+def why(schema: Schema, found: Answer) -> None:
+    """Which measurements pushed the score up or down."""
+    labels = {field["name"]: field["label"] for field in schema["fields"]} | {"color": "Colour"}
+    table = pd.DataFrame(found.explanation["contributions"])
+    table["label"] = table["field"].map(labels)
+    table["value"] = table["field"].map(lambda name: str(found.wine[name]))
+    charts.contributions(table)
+    st.caption(
+        f"From the typical score {found.explanation['typical']:.2f} to this wine's {found.explanation['quality']:.2f}: "
+        "the bars add up to the difference."
+    )
+
+
+def curve(schema: Schema, found: Answer) -> None:
+    """What the score would be if one measurement were different."""
+    fields = {field["name"]: field for field in schema["fields"]}
+    name = st.selectbox(
+        "What if this were different?",
+        list(fields),
+        index=list(fields).index("alcohol") if "alcohol" in fields else 0,
+        format_func=lambda each: fields[each]["label"],
+        key="what_if",
+    )
+    field, value = fields[name], float(found.wine[name])
+    low, high = field["usual"][found.wine["color"]]
+    try:
+        points = what_if(calm.client(), found.wine, name, min(low, value), max(high, value))
+    except ApiError as error:
+        st.caption(f"{error} {error.advice}")
+        return
+    charts.curve(points, field["label"], field["unit"], value, found.prediction["quality"])
+    st.caption("An association in the wines that the model knows, not advice: changing one thing changes others.")
+
+
+def derived(found: Answer) -> None:
+    """What follows from the measurements by rule, beside the score."""
+    listed = facts.derived(found.wine)
+    st.markdown(
+        "**Also true of this wine, and not part of the score**\n"
+        + "\n".join(f"- {fact.label}: **{fact.value}**, {fact.note}" for fact in listed)
+    )

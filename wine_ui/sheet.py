@@ -1,0 +1,109 @@
+"""What stands on the form: one sheet of measurements for each start, so that going from one to another loses nothing.
+
+Fields hold text, as laboratories write it; an empty field was not measured. All of it lives in the session's state, in
+the address bar, and in `sheets` while another sheet is on the form.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit as st
+
+from wine_ui.units import NotANumber, read_number
+
+MINE: Final = "mine"
+START: Final = "start"
+COLOR: Final = "color"
+
+Schema = Mapping[str, Any]
+
+
+def prepare(schema: Schema) -> None:
+    """Put a sheet on the form: the one left here before, what the address says, or a typical wine for a first visit."""
+    state = st.session_state
+    if "sheets" not in state:
+        state.sheets = {}
+        if not st.query_params:
+            lay(schema, schema["presets"][0]["name"])
+            return
+        state.laid = _linked(START, starts(schema), MINE)
+        _linked(COLOR, colors(schema), schema["colors"][0])
+    elif COLOR not in state:
+        lay(schema, state.laid)
+
+
+def _linked(name: str, options: Mapping[str, str], default: str) -> str:
+    """The option whose label stands in the address; where none does, the default is put on the form."""
+    for option, label in options.items():
+        if st.query_params.get(name) == label:
+            return option
+    st.session_state[name] = default
+    return default
+
+
+def starts(schema: Schema) -> dict[str, str]:
+    """What a visitor may start from, and what it is called."""
+    return {MINE: "My wine"} | {preset["name"]: preset["label"] for preset in schema["presets"]}
+
+
+def colors(schema: Schema) -> dict[str, str]:
+    """The colours, and what they are called."""
+    return {color: color.capitalize() for color in schema["colors"]}
+
+
+def color(schema: Schema) -> str:
+    """The colour on the form, also before the form is there."""
+    return str(st.session_state.get(COLOR) or _linked(COLOR, colors(schema), schema["colors"][0]))
+
+
+def lay(schema: Schema, start: str) -> None:
+    """Put a sheet on the form as it was left, or as the preset has it."""
+    st.session_state.laid = st.session_state[START] = start
+    for name, text in st.session_state.sheets.get(start, original(schema, start)).items():
+        st.session_state[name] = text
+
+
+def original(schema: Schema, start: str) -> dict[str, str]:
+    """A sheet as nobody has changed it: a preset's wine, or one where nothing was measured."""
+    for preset in schema["presets"]:
+        if preset["name"] == start:
+            return {name: value if name == COLOR else f"{value:g}" for name, value in preset["wine"].items()}
+    return {field["name"]: "" for field in schema["fields"]} | {COLOR: schema["colors"][0]}
+
+
+def keep(schema: Schema) -> None:
+    """Remember the sheet that is on the form."""
+    state = st.session_state
+    state.sheets[state.laid] = {name: state[name] for name in original(schema, MINE) if name in state}
+
+
+def switch(schema: Schema) -> None:
+    """The visitor has chosen another start: keep this sheet, lay that one."""
+    keep(schema)
+    lay(schema, st.session_state[START])
+
+
+def reset(schema: Schema) -> None:
+    """Lay the sheet as nobody has changed it."""
+    st.session_state.sheets.pop(st.session_state.laid, None)
+    lay(schema, st.session_state.laid)
+
+
+def changed(schema: Schema) -> bool:
+    """Whether the visitor has changed the sheet that is on the form."""
+    state = st.session_state
+    return any(state.get(name) != text for name, text in original(schema, state.laid).items())
+
+
+def measured(schema: Schema) -> tuple[dict[str, float], dict[str, str]]:
+    """The measurements on the form in the API's units, and by field what is no number."""
+    numbers, problems = {}, {}
+    for field in schema["fields"]:
+        try:
+            number = read_number(st.session_state.get(field["name"], st.query_params.get(field["name"])))
+        except NotANumber as error:
+            problems[field["name"]] = str(error)
+        else:
+            if number is not None:
+                numbers[field["name"]] = number
+    return numbers, problems
