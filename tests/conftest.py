@@ -56,3 +56,11 @@ def notebook_environment(folder: FolderRegistry, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WINE_REGISTRY", f"folder:{folder.root}")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("MPLBACKEND", "agg")
+
+
+@pytest.fixture(scope="session")
+def served_registry(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
+    """A registry whose production is the small bundle, for servers that only read it."""
+    registry = FolderRegistry(tmp_path_factory.mktemp("served") / "registry")
+    registry.publish(tiny_bundle, MODEL, kind="model", aliases=["candidate", "production"])
+    return registry

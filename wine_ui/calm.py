@@ -12,7 +12,7 @@ from wine_ui.settings import Settings, SettingsError
 EVERY = 2.0  # seconds between two looks whether the service is back
 
 
-@st.cache_resource
+@st.cache_resource(on_release=Client.close)
 def client() -> Client:
     """The client of the API that the environment names."""
     return Client(Settings.from_environment())

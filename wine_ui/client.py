@@ -62,6 +62,10 @@ class Client:
         limits = httpx.Timeout(10.0, connect=3.0)
         self._http = httpx.Client(base_url=self.address, headers=headers, timeout=limits)
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def schema(self) -> dict[str, Any]:
         """The measurements, presets and the distribution of known wines."""
         return self._ask("GET", "/schema")

@@ -133,7 +133,8 @@ def score(table: pd.DataFrame, schema: Schema, color: str | None) -> pd.DataFram
         bar.progress(min(1.0, (start + CHUNK) / len(waiting)), f"Scored {min(start + CHUNK, len(waiting)):,} wines")
     bar.empty()
     results = pd.DataFrame(scored, columns=list(RESULTS), index=table.index)
-    return table.join(results, rsuffix="_predicted")
+    taken = {name: f"{name}_predicted" for name in RESULTS if name in table.columns}
+    return pd.concat([table, results.rename(columns=taken)], axis=1)
 
 
 def told(answer: dict[str, Any] | list[Problem]) -> dict[str, Any]:

@@ -80,8 +80,9 @@ def form(schema: Schema) -> None:
     color = sheet.color(schema)
     for group, fields in groupby(schema["fields"], key=lambda field: field["group"]):
         st.markdown(f"##### {group}")
-        columns = st.columns(2)
         for number, field in enumerate(fields):
+            if number % 2 == 0:  # row by row, as one reads and as the tab key goes
+                columns = st.columns(2)
             with columns[number % 2]:
                 measurement(field, color)
     lab_units(schema)

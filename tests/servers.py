@@ -1,0 +1,79 @@
+"""Real servers as processes of their own, on loopback, for as long as a test needs them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tests.conftest import ROOT
+
+PATIENCE = 60.0  # seconds until a start counts as failed; an ordinary one takes one or two
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server process; `alive` is the path that answers 200 as soon as it runs."""
+
+    def __init__(self, command: list[str], alive: str, log: Path, port: int, **variables: str) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._command, self._alive, self._variables = command, alive, variables
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start, and return when it answers."""
+        given = {name: value for name, value in os.environ.items() if not name.startswith("WINE_")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command, cwd=ROOT, env=given | self._variables, stdout=log, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if httpx.get(self.address + self._alive, timeout=5).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"{self._command} did not start: {self.log.read_text()}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        assert self.process
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self.process and self.process.poll() is None:
+            self.stop()
+
+
+def api(log: Path, port: int | None = None, **variables: str) -> Server:
+    """The API, not started yet."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "uvicorn", "wine_serving.app:app", "--host", "127.0.0.1", "--port", str(port)]
+    return Server([*command, "--no-access-log"], "/live", log, port, **variables)
+
+
+def page(log: Path, **variables: str) -> Server:
+    """The page, not started yet."""
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", "--server.address", "127.0.0.1"]
+    options = ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+    return Server([*command, *options], "/_stcore/health", log, port, **variables)
