@@ -4,16 +4,34 @@ Some or all, with other values put in between: what a person does in JupyterLab,
 its own takes.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import matplotlib.pyplot as plt
 import nbformat
+import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+import wandb
 from tests.conftest import ROOT
+from wine_serving.registry_folder import FolderRegistry
 
 QUIET = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"ast_node_interactivity": "none"}})
+
+
+@contextmanager
+def environment(registry: Path) -> Iterator[None]:
+    """Notebooks in this process use that registry; nothing is tracked, and no window opens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WINE_REGISTRY", f"folder:{registry}")
+        patch.setenv("WANDB_MODE", "disabled")
+        patch.setenv("MPLBACKEND", "agg")
+        yield
+    wandb.teardown()  # its settings live as long as the process, and would reach other tests
 
 
 class Cells:
@@ -32,11 +50,19 @@ class Cells:
         """Run the cells up to the one whose source holds `before`, or all; raises what a cell raises."""
         while self._waiting and not (before and before in self._waiting[0][0]):
             source, is_parameters = self._waiting.pop(0)
-            self._shell.run_cell(source, silent=True).raise_error()
+            with warnings.catch_warnings():  # they are shown to who reads the notebook, and stop nothing
+                warnings.simplefilter("default")
+                self._shell.run_cell(source, silent=True).raise_error()
             if is_parameters:
                 self.names.update(self._parameters)
         plt.close("all")
         assert self._waiting or not before, f"no cell holds {before!r}"
+        return self
+
+    def change(self, old: str, new: str) -> Self:
+        """Edit the one cell that holds `old`, as a data scientist would."""
+        (place,) = [number for number, (source, _) in enumerate(self._waiting) if old in source]
+        self._waiting[place] = (self._waiting[place][0].replace(old, new), False)
         return self
 
     def skip(self, *, to: str) -> Self:
@@ -47,3 +73,10 @@ class Cells:
 
     def __getitem__(self, name: str) -> Any:
         return self.names[name]
+
+
+@pytest.fixture
+def notebook_environment(folder: FolderRegistry) -> Iterator[None]:
+    """Notebooks run in this process, with a registry of this test's own."""
+    with environment(folder.root):
+        yield

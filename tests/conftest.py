@@ -12,7 +12,7 @@ from wine_serving.registry_folder import FolderRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytest_plugins = ["tests.wandb_server.fixtures"]
+pytest_plugins = ["tests.cells", "tests.wandb_server.fixtures"]
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +48,6 @@ def promoted(folder: FolderRegistry, tiny_bundle: Path) -> FolderRegistry:
     """A registry in a folder whose production is the small bundle."""
     folder.publish(tiny_bundle, MODEL, kind="model", aliases=["candidate", "production"])
     return folder
-
-
-@pytest.fixture
-def notebook_environment(folder: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notebooks run in this process, with a registry of this test's own, no tracking and no window."""
-    monkeypatch.setenv("WINE_REGISTRY", f"folder:{folder.root}")
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    monkeypatch.setenv("MPLBACKEND", "agg")
 
 
 @pytest.fixture(scope="session")

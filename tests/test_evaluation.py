@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from tests import tiny
-from tests.cells import Cells
+from tests.cells import Cells, environment
 from wine_serving.bundle import Bundle
-from wine_serving.registry import MODEL, PRODUCTION
+from wine_serving.registry import DATASET, MODEL, PRODUCTION
 from wine_serving.registry_folder import FolderRegistry
 from wine_serving.schema import INPUTS, SEGMENT, TARGET
 
@@ -20,30 +20,26 @@ TRIES = 20
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FolderRegistry]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
     """A registry with the dataset that 01_data makes and a fair model in production."""
     folder = FolderRegistry(tmp_path_factory.mktemp("judged") / "registry")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("WINE_REGISTRY", f"folder:{folder.root}")
-        environment.setenv("WANDB_MODE", "disabled")
-        environment.setenv("MPLBACKEND", "agg")
+    with environment(folder.root):
         Cells("01_data").run()
         version = trained(0).run()["record"].version
         folder.move_alias(MODEL, PRODUCTION, version, reason="to compare with", by="a test")
-        yield folder
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def environment(registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notebooks find that registry."""
-    monkeypatch.setenv("WINE_REGISTRY", f"folder:{registry.root}")
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    monkeypatch.setenv("MPLBACKEND", "agg")
+def in_that_registry(registry: FolderRegistry) -> Iterator[None]:
+    """What notebooks of a test use."""
+    with environment(registry.root):
+        yield
 
 
-def trained(seed: int, tamper: Callable[[Cells], None] | None = None) -> Cells:
+def trained(seed: int, tamper: Callable[[Cells], None] | None = None, dataset: str = f"{DATASET}:v0") -> Cells:
     """03_training up to its last cell, with few folds and no importance; `tamper` may change what is fitted."""
-    cells = Cells("03_training", seed=seed, n_folds=2).run(before="model = fit(model, X, y)\n")
+    cells = Cells("03_training", seed=seed, n_folds=2, dataset=dataset).run(before="model = fit(model, X, y)\n")
     if tamper:
         tamper(cells)
     return cells.run(before="importance = ").skip(to="residuals, half_width").run(before="TemporaryDirectory()")
@@ -131,3 +127,48 @@ def test_fair_candidate_passes(registry: FolderRegistry, tmp_path: Path) -> None
         judged(published(trained(seed), registry, tmp_path / str(seed)))["verdict"] for seed in range(2, 2 + TRIES)
     ]
     assert verdicts.count("promote") >= 0.95 * TRIES
+
+
+def test_profile_for_pull_requests_leaves_production_alone(registry: FolderRegistry, tmp_path: Path) -> None:
+    """`promote: first` moves nothing where something stands, and says so."""
+    cells = judged(published(trained(2), registry, tmp_path / "bundle"), promote="first")
+    assert (cells["verdict"], cells["moves"]) == ("promote", False)
+    assert "production is left where it is" in cells["reasons"][-1]
+
+
+def test_models_of_different_splits_meet_on_wines_that_neither_was_trained_on(
+    registry: FolderRegistry, tmp_path: Path
+) -> None:
+    """Whole groups with a wine, or a near-duplicate, that production has seen are left out."""
+    other = Cells("01_data", seed=7).run()["record"]
+    candidate = published(trained(2, dataset=other.ref), registry, tmp_path / "bundle")
+    assert registry.record(candidate).inputs == (other.ref,)
+    cells = judged(candidate)
+    production = registry.fetch(cells["production_record"].inputs[0])
+    seen = pd.concat([pd.read_parquet(production / f"{split}.parquet") for split in ("train", "calibration")])
+    assert 0 < len(cells["test"]) < len(cells["splits"]["test"])
+    assert not set(cells["test"][list(INPUTS)].itertuples(index=False)) & set(
+        seen[list(INPUTS)].itertuples(index=False)
+    )
+    assert "not comparable" in judged(candidate, min_wines=10_000)["reasons"][0]
+
+
+def test_candidate_that_cannot_be_loaded_is_declined(registry: FolderRegistry, tmp_path: Path) -> None:
+    """To the end of the notebook, with a report and a verdict as data."""
+    cells = trained(2)
+    cells.names["metadata"] = cells["metadata"].model_copy(update={"inputs": ["alcohol"]})
+    broken = published(cells, registry, tmp_path / "bundle")
+    done = Cells("04_evaluation", candidate=broken, n_resamples=200, n_trees=2, reports=str(tmp_path / "reports")).run()
+    assert done["verdict"] == "decline"
+    assert "another feature contract" in done["reasons"][0]
+    assert (tmp_path / "reports" / "verdict.json").is_file()
+
+
+def test_many_small_steps_down_do_not_add_up(registry: FolderRegistry, tmp_path: Path) -> None:
+    """The margin holds against the best version that was ever promoted on this dataset, too."""
+    best = published(trained(2, learn_test_wines), registry, tmp_path / "best").partition(":")[2]
+    standing = registry.aliases(MODEL)[PRODUCTION]
+    registry.move_alias(MODEL, PRODUCTION, best, reason="for a while", by="a test")
+    registry.move_alias(MODEL, PRODUCTION, standing, reason="back again", by="a test")
+    cells = judged(published(trained(3), registry, tmp_path / "bundle"))
+    assert f"not worse than {best}, the best promoted before" in failed(cells)

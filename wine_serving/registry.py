@@ -23,6 +23,11 @@ from wine_serving.settings import ROOT, Settings
 DATASET: Final = "wine-quality-data"
 MODEL: Final = "wine-quality"
 EVALUATION: Final = "wine-quality-evaluation"
+MADE_BY: Final = {
+    DATASET: "01_data (make data)",
+    MODEL: "03_training (make train)",
+    EVALUATION: "04_evaluation (make evaluate)",
+}
 
 LATEST: Final = "latest"
 CANDIDATE: Final = "candidate"
@@ -204,7 +209,7 @@ def not_found(ref: str, place: object, versions: Sequence[str], aliases: Mapping
     """The error for a reference that `place` does not hold, saying what it holds instead."""
     name, selector = parsed = parse_ref(ref)
     standing = ", ".join(f"{alias} = {version}" for alias, version in sorted(aliases.items()))
-    there = "it holds none"
+    there = f"it holds none: run {MADE_BY.get(name, 'what publishes it')} first"
     if versions:
         there = f"there are versions {', '.join(versions)} and aliases {standing or 'none'}"
     if parsed.is_version:

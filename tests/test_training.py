@@ -1,0 +1,136 @@
+"""03_training: what may be changed in it, and what stays the same."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import tiny
+from tests.cells import Cells
+from wine_serving.bundle import Bundle
+from wine_serving.errors import VersionNotFound
+from wine_serving.registry import DATASET, MODEL
+from wine_serving.registry_folder import FolderRegistry
+from wine_serving.schema import MEASUREMENTS, Wine
+
+QUICK = {"n_estimators": 10, "n_folds": 2}
+
+
+@pytest.fixture
+def dataset(notebook_environment: None, folder: FolderRegistry, tmp_path: Path) -> FolderRegistry:  # noqa: ARG001
+    """A registry with a small made-up dataset."""
+    wines = tiny.made_up_wines(900)
+    (tmp_path / "wines").mkdir()
+    for name, part in {"train": wines[:500], "calibration": wines[500:700], "test": wines[700:]}.items():
+        part.to_parquet(tmp_path / "wines" / f"{name}.parquet")
+    folder.publish(tmp_path / "wines", DATASET, kind="dataset")
+    return folder
+
+
+def train(**parameters: object) -> Cells:
+    """The whole notebook."""
+    return Cells("03_training", **(QUICK | parameters)).run()
+
+
+def test_interactive_run_leaves_candidate_where_it_is(dataset: FolderRegistry) -> None:
+    """A version is published, but the alias moves only when asked."""
+    train()
+    assert dataset.aliases(MODEL) == {"latest": "v0"}
+    train(publish_as="candidate", seed=1)
+    assert dataset.aliases(MODEL) == {"latest": "v1", "candidate": "v1"}
+
+
+def test_same_training_gives_the_same_bytes(dataset: FolderRegistry) -> None:
+    """Nothing in a bundle varies between two runs."""
+    assert train()["record"].version == train()["record"].version == "v0"
+    assert len(dataset.records(MODEL)) == 1
+
+
+def test_model_is_traced_to_its_dataset_and_back(dataset: FolderRegistry) -> None:
+    """Lineage both ways, by version."""
+    assert train()["record"].inputs == (f"{DATASET}:v0",)
+    assert dataset.used_by(f"{DATASET}:latest") == [f"{MODEL}:v0"]
+
+
+@pytest.mark.usefixtures("dataset")
+@pytest.mark.parametrize("estimator", ["random_forest", "extra_trees", "hist_gradient_boosting"])
+def test_every_estimator_is_exported_as_it_predicts(estimator: str) -> None:
+    """With and without a search; the notebook itself asserts parity before it publishes."""
+    cells = train(estimator=estimator, n_iter=2)
+    assert cells["parity"] < 1e-4
+    assert cells["bundle"].metadata.estimator == estimator
+
+
+@pytest.mark.usefixtures("dataset")
+def test_derived_feature_is_added_in_this_notebook_alone() -> None:
+    """One line in `derive`; who serves the bundle still sends nothing but measurements."""
+    cells = Cells("03_training", **QUICK)
+    share = '"free share": wine["free_sulfur_dioxide"] / wine["total_sulfur_dioxide"]'
+    record = cells.change("return {}", f'return {{{share}, "sum": wine["ph"] + wine["alcohol"] * 2}}').run()["record"]
+    bundle = Bundle.load(cells["registry"].fetch(record.ref))
+    wine = tiny.as_wines(tiny.made_up_wines(1))[0]
+    (assessed,) = bundle.assess([Wine.model_validate(wine)])
+    by_hand = cells["model"].predict(cells["columns"](pd.DataFrame([wine])).to_numpy())
+    assert cells["X"].shape[1] == len(MEASUREMENTS) + 3
+    assert assessed["quality"] == pytest.approx(by_hand[0], abs=1e-4)
+
+
+@pytest.mark.usefixtures("dataset")
+def test_export_that_says_something_else_is_not_published() -> None:
+    """A wrong graph stops the notebook before the registry is touched."""
+    cells = Cells("03_training", **QUICK).run(before="TemporaryDirectory()")
+    other = Cells("03_training", **(QUICK | {"seed": 5})).run(before="TemporaryDirectory()")
+    cells.names["exported"] = other["exported"]
+    with pytest.raises(Exception, match=r"golden wine|differs from scikit-learn"):
+        cells.run()
+
+
+@pytest.mark.usefixtures("dataset")
+def test_intervals_reach_as_far_as_the_calibration_wines_demand() -> None:
+    """The promised share of calibration wines of each colour lies inside, and no narrower width would do."""
+    cells = train()
+    for residuals, width in zip(cells["residuals"].values(), cells["half_width"].values(), strict=True):
+        errors = np.abs(residuals)
+        wanted = np.ceil(0.9 * (len(errors) + 1))
+        assert (errors <= width).sum() >= wanted
+        assert (errors < width).sum() < wanted
+
+
+@pytest.mark.usefixtures("dataset")
+def test_test_wines_are_never_opened(dataset: FolderRegistry) -> None:
+    """Without them the training is the same, byte for byte."""
+    digest = train()["record"].digest
+    test = dataset.root / DATASET / "v0" / "test.parquet"
+    kept = hashlib.sha256(test.read_bytes()).hexdigest()
+    opened: list[str] = []
+    cells = Cells("03_training", **QUICK).run(before="settings = Settings")
+    cells.names["pd"] = watched(opened)
+    assert cells.run()["record"].digest == digest
+    assert opened == ["train.parquet", "calibration.parquet"]
+    assert hashlib.sha256(test.read_bytes()).hexdigest() == kept
+
+
+def watched(opened: list[str]) -> object:
+    """Pandas, noting which files are read."""
+
+    class Watched:
+        def __getattr__(self, name: str) -> object:
+            return getattr(pd, name)
+
+        def read_parquet(self, path: Path) -> pd.DataFrame:
+            opened.append(path.name)
+            return pd.read_parquet(path)
+
+    return Watched()
+
+
+@pytest.mark.usefixtures("notebook_environment")
+@pytest.mark.parametrize(
+    ("notebook", "advice"), [("02_eda", "make data"), ("03_training", "make data"), ("04_evaluation", "make train")]
+)
+def test_missing_input_names_what_to_run_first(notebook: str, advice: str) -> None:
+    """An empty registry: one sentence with the command."""
+    with pytest.raises(VersionNotFound, match=advice):
+        Cells(notebook).run()
