@@ -1,0 +1,241 @@
+"""The main job, as `make pipeline PROFILE=quick` does it: notebooks through papermill, registry, verdict, reports."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pandas as pd
+import pytest
+
+from tests import servers, tiny
+from tests.conftest import ROOT
+from wine_serving.bundle import Bundle
+from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
+from wine_serving.registry_folder import FolderRegistry
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
+FEW = ("-p", "n_trees", "2", "-p", "n_resamples", "200")  # what tests need not know exactly
+
+
+class Pipeline(NamedTuple):
+    """A finished run: its registry, its reports and what it printed."""
+
+    registry: FolderRegistry
+    reports: Path
+    printed: str
+
+
+def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The runner on this registry, offline, as make starts it."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
+    variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "offline", "WANDB_DIR": str(reports.parent)}
+    command = [sys.executable, ROOT / "notebooks" / "run.py", "--profile", "quick", "--reports", reports, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=given | variables)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The first run on an empty registry."""
+    place = tmp_path_factory.mktemp("pipeline")
+    registry = FolderRegistry(place / "registry")
+    done = run(registry, place / "reports", *STAGES, *FEW)
+    assert done.returncode == 0, done.stderr
+    return Pipeline(registry, place / "reports", done.stdout)
+
+
+@pytest.fixture
+def own(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
+    """A copy that a test may change."""
+    for name in ("registry", "reports"):
+        shutil.copytree(pipeline.reports.parent / name, tmp_path / name)
+    return Pipeline(FolderRegistry(tmp_path / "registry"), tmp_path / "reports", pipeline.printed)
+
+
+def test_run_ends_with_verdict_metrics_and_where_the_report_is(pipeline: Pipeline) -> None:
+    """What a person at the terminal wants to know."""
+    assert "Verdict: promote" in pipeline.printed
+    assert "Promoted: v0 is now production" in pipeline.printed
+    for metric in ("RMSE", "MSE", "MAE", "R²"):
+        assert re.search(rf"{metric} 0\.\d{{3}} \(0\.\d{{3}} to 0\.\d{{3}}\)", pipeline.printed)
+    assert f"Report: {pipeline.reports / '04_evaluation.html'}" in pipeline.printed
+    assert pipeline.registry.aliases(MODEL) == {"candidate": "v0", "latest": "v0", PRODUCTION: "v0"}
+
+
+def test_verdict_is_data(pipeline: Pipeline) -> None:
+    """In the reports, beside the model version, and in the published evaluation: the same."""
+    verdict = json.loads((pipeline.reports / "verdict.json").read_text())
+    assert {"verdict", "promoted", "reasons", "gates", "dataset", "candidate", "production"} <= set(verdict)
+    assert {"mse", "rmse", "mae", "r2", "coverage"} <= set(verdict["candidate"]["metrics"])
+    for metric in verdict["candidate"]["metrics"].values():
+        assert metric["low"] <= metric["value"] <= metric["high"]
+    assert verdict["production"] is None
+    published = pipeline.registry.fetch(f"{EVALUATION}:v0")
+    assert json.loads((published / "verdict.json").read_text()) == verdict
+    assert pipeline.registry.record(f"{MODEL}:v0").evaluation == verdict | {"report": f"{EVALUATION}:v0"}
+
+
+def test_prediction_is_traced_back_to_ucis_files(pipeline: Pipeline) -> None:
+    """Model version → training run and notebook → dataset version → the digests of UCI's files; and forwards."""
+    model = pipeline.registry.record(f"{MODEL}:{PRODUCTION}")
+    assert model.run
+    assert model.run.notebook == "03_training"
+    dataset = pipeline.registry.record(model.inputs[0])
+    assert {name: each["sha256"][:8] for name, each in dataset.metadata["sources"].items()} == {
+        "winequality-red.csv": "4a402cf0",
+        "winequality-white.csv": "76c3f809",
+    }
+    assert pipeline.registry.used_by(dataset.ref) == [f"{MODEL}:v0", f"{EVALUATION}:v0"]
+
+
+def test_cards_travel_with_their_versions(pipeline: Pipeline) -> None:
+    """Source, licence, digests, counts and oddities; what the model is for and what not."""
+    card = (pipeline.registry.fetch(f"{DATASET}:latest") / "DATASET_CARD.md").read_text()
+    for said in ("CC BY 4.0", "4a402cf0", "6497 rows are 5320 distinct wines", "Known oddities", "| test |"):
+        assert said in card
+    assert "must not be used for" in (pipeline.registry.fetch(f"{MODEL}:latest") / "MODEL_CARD.md").read_text()
+
+
+def test_same_again_publishes_nothing_and_says_unchanged(own: Pipeline) -> None:
+    """Identical results are recognised by digest, not by time."""
+    before = {name: len(own.registry.records(name)) for name in (DATASET, MODEL, EVALUATION)}
+    done = run(own.registry, own.reports, *STAGES, *FEW)
+    assert done.returncode == 0, done.stderr
+    assert "Verdict: unchanged" in done.stdout
+    assert {name: len(own.registry.records(name)) for name in before} == before
+    assert len(own.registry.history(MODEL)) == 1
+
+
+def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:
+    """A non-zero exit, executed notebook and page up to that cell, no version, no alias moved, and the run failed."""
+    aliases = own.registry.aliases(MODEL)
+    done = run(own.registry, own.reports, "03_training", "04_evaluation", "-p", "dataset", f"{DATASET}:v99")
+    assert done.returncode == 1
+    assert f"03_training stopped: VersionNotFound: {DATASET} has no version v99" in done.stderr
+    assert "04_evaluation" not in done.stdout
+    page = (own.reports / "03_training.html").read_text()
+    assert "This cell stopped the notebook" in page
+    assert "has no version v99" in page
+    assert own.registry.aliases(MODEL) == aliases
+    assert len(own.registry.records(MODEL)) == 1
+
+
+def test_served_scores_are_those_that_were_judged(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Every wine of the test split: the API's batch, its singles, and the bundle that the evaluation loads agree."""
+    wines = pd.read_parquet(pipeline.registry.fetch(f"{DATASET}:v0") / "test.parquet")
+    bundle = Bundle.load(pipeline.registry.fetch(f"{MODEL}:v0"))
+    judged = [float(score) for score in bundle.predict(tiny.encode_table(wines))]
+    rows = tiny.as_wines(wines)
+    with (
+        servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{pipeline.registry.root}") as server,
+        httpx.Client(base_url=server.address) as client,
+    ):
+        batch = client.post("/predict/batch", json={"wines": rows}).raise_for_status().json()["predictions"]
+        singles = [client.post("/predict", json=row).raise_for_status().json() for row in rows]
+    assert [each["quality"] for each in batch] == judged
+    ids = ("model_version", "request_id")
+    assert [{name: value for name, value in each.items() if name not in ids} for each in singles] == batch
+
+
+def test_notebooks_run_interactively_with_their_defaults(own: Pipeline) -> None:
+    """From their own folder, as JupyterLab starts them; nothing is promoted and `candidate` stays."""
+    aliases = own.registry.aliases(MODEL)
+    command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:xdist", "-q", ROOT / "notebooks"]
+    given = os.environ | {"WINE_REGISTRY": f"folder:{own.registry.root}", "WANDB_MODE": "disabled"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=given, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    assert "5 passed" in done.stdout
+    standing = own.registry.aliases(MODEL)
+    assert (standing["candidate"], standing[PRODUCTION]) == (aliases["candidate"], aliases[PRODUCTION])
+
+
+def test_two_versions_are_compared(own: Pipeline) -> None:
+    """Parameters that differ, metrics with paired differences, and the wines on which they disagree most."""
+    assert run(own.registry, own.reports, "03_training", "-p", "seed", "1").returncode == 0
+    done = run(own.registry, own.reports, "compare", "-p", "a", "v0", "-p", "b", "v1", "-p", "n_resamples", "100")
+    assert done.returncode == 0, done.stderr
+    page = (own.reports / "compare.html").read_text()
+    for said in ("parameter seed", "v1 minus v0", "apart"):
+        assert said in page
+
+
+# Reports
+
+
+class Page(HTMLParser):
+    """What a page refers to, its pictures, and its headings."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.headings: list[str] = []
+        self._in_heading = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what the browser would fetch."""
+        given = dict(attrs)
+        if tag == "img":
+            self.pictures.append(given)
+        if tag in ("img", "script", "iframe", "source", "video", "audio"):
+            self.fetched.append(given.get("src") or "")
+        if tag == "link":
+            self.fetched.append(given.get("href") or "")
+        self._in_heading = tag in ("h1", "h2")
+
+    def handle_data(self, data: str) -> None:
+        """Note headings."""
+        if self._in_heading and data.strip():
+            self.headings.append(data.strip())
+
+
+@pytest.fixture(params=[*STAGES, "index"])
+def page(request: pytest.FixtureRequest, pipeline: Pipeline) -> str:
+    """Each page's text."""
+    path = pipeline.reports / f"{request.param}.html"
+    assert path.stat().st_size < 3_000_000
+    return path.read_text()
+
+
+def test_page_needs_no_network(page: str) -> None:
+    """All that it shows is inside."""
+    assert [address for address in Page(page).fetched if address and not address.startswith("data:")] == []
+    assert not re.search(r"@import|url\((?!['\"]?data:)", page)
+
+
+def test_every_picture_has_a_text(page: str) -> None:
+    """For who cannot see it."""
+    assert all(len(picture.get("alt") or "") > 10 for picture in Page(page).pictures)
+
+
+def test_evaluation_shows_the_verdict_before_anything_else(pipeline: Pipeline) -> None:
+    """The question, the verdict, each gate as a row, the models side by side and one picture come first."""
+    text = (pipeline.reports / "04_evaluation.html").read_text()
+    first = ("Should this candidate", 'class="verdict promote"', "threshold", "<img", "Ingredients")
+    places = [text.index(said) for said in first]
+    assert places == sorted(places)
+
+
+def test_code_is_folded_but_there(pipeline: Pipeline) -> None:
+    """Every cell's source can be opened and is found by searching."""
+    text = (pipeline.reports / "03_training.html").read_text()
+    assert text.count('<details class="code">') > 10
+    assert "RandomForestRegressor" in text
+
+
+def test_front_page_leads_to_everything(pipeline: Pipeline) -> None:
+    """Production and who approved it, the dataset, and each evaluation with a link that works."""
+    text = (pipeline.reports / "index.html").read_text()
+    assert f"In production: {MODEL}:v0" in text
+    assert "Decided by" in text
+    links = re.findall(r'href="([^"#]+)"', text)
+    assert "history/v0/04_evaluation.html" in links
+    assert all((pipeline.reports / link).is_file() for link in links if not link.startswith("http"))
