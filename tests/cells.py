@@ -13,10 +13,10 @@ from typing import Any, Self
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import wandb
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-import wandb
 from tests.conftest import ROOT
 from wine_serving.registry_folder import FolderRegistry
 

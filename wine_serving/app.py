@@ -31,6 +31,7 @@ from wine_serving.metrics import Metrics
 from wine_serving.route import BodyRoute
 from wine_serving.schema import (
     BATCH_LIMIT,
+    EXAMPLES,
     FEATURES,
     SEGMENTS,
     TARGET,
@@ -114,18 +115,21 @@ def _add_predicting(app: FastAPI, service: Service, metrics: Metrics, log: Predi
             "request_id": call.id,
         }
 
-    endpoints: dict[str, Callable[..., Any]] = {
-        "/predict": predict,
-        "/predict/batch": predict_batch,
-        "/explain": explain,
+    singles = {name: {"value": wine} for name, wine in EXAMPLES.items()}
+    batch = {"both": {"value": {"wines": [*EXAMPLES.values()]}}}
+    endpoints: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+        "/predict": (predict, singles),
+        "/predict/batch": (predict_batch, batch),
+        "/explain": (explain, singles),
     }
-    for path, endpoint in endpoints.items():
+    for path, (endpoint, examples) in endpoints.items():
         app.router.add_api_route(
             path,
             endpoint,
             methods=["POST"],
             responses=REFUSALS,
             route_class_override=BodyRoute,
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": examples}}}},
         )
 
 
