@@ -25,9 +25,9 @@ def show() -> None:
         st.markdown(in_words(metrics))
         st.subheader("Where is it right, and where not?")
         st.markdown("Rare wines are hard: few very bad and very good ones were there to learn from.")
-        st.dataframe(bands(evaluation["slices"]), hide_index=True, width="stretch")
+        st.table(bands(evaluation["slices"]), border="horizontal", hide_index=True)
         st.subheader("What was asked before it was released")
-        st.dataframe(gates(evaluation["gates"]), hide_index=True, width="stretch")
+        st.table(gates(evaluation["gates"]), border="horizontal", hide_index=True)
     else:
         st.info("This version has not been evaluated: its figures below come from its training alone.")
     origin(model)

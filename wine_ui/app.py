@@ -1,10 +1,13 @@
 """The page: `streamlit run wine_ui/app.py`."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from wine_ui import about, calm, file, score
 
 st.set_page_config(page_title="Wine quality", page_icon="🍷", layout="wide")
+st.html(Path(__file__).with_name("style.css"))
 pages = [
     st.Page(calm.guarded(score.show), title="Score a wine", icon=":material/wine_bar:", url_path="score", default=True),
     st.Page(calm.guarded(file.show), title="Score a file", icon=":material/table:", url_path="file"),

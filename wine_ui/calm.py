@@ -19,9 +19,24 @@ def client() -> Client:
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def schema() -> dict[str, Any]:
-    """The form's content, asked again each minute and whenever the model has changed."""
+def _schema() -> dict[str, Any]:
     return client().schema()
+
+
+def schema() -> dict[str, Any]:
+    """The form's content, asked again each minute; while the service is away, what this visitor saw of it last."""
+    try:
+        st.session_state.schema = _schema()
+    except (Unreachable, NotReady):
+        if "schema" not in st.session_state:
+            raise
+    known: dict[str, Any] = st.session_state.schema
+    return known
+
+
+def forget() -> None:
+    """Have the form's content asked again: the model has changed."""
+    _schema.clear()
 
 
 def guarded(page: Callable[[], None]) -> Callable[[], None]:
@@ -59,6 +74,6 @@ def _wait(again: Callable[[], None]) -> None:
 
 
 def _retry(again: Callable[[], None]) -> None:
-    schema.clear()
+    forget()
     again()
     st.rerun()

@@ -13,46 +13,54 @@ GREY: Final = "#857c74"
 GREEN: Final = "#3d8560"
 
 
-def distribution(counts: Mapping[str, int], score: float, low: float, high: float, scale: Mapping[str, Any]) -> None:
+def distribution(
+    counts: Mapping[str, int], color: str, score: float, low: float, high: float, scale: Mapping[str, Any]
+) -> None:
     """The score and its interval on the scale, before the grades of known wines."""
     total = sum(counts.values())
     known = pd.DataFrame(
-        {"grade": [int(grade) for grade in counts], "share": [count / total for count in counts.values()]}
+        [(int(grade), int(grade) - 0.42, int(grade) + 0.42, count / total) for grade, count in counts.items()],
+        columns=["grade", "from", "to", "share"],
     )
     axis = alt.X(
-        "grade:Q",
-        title="Grade",
-        scale=alt.Scale(domain=[scale["minimum"], scale["maximum"]]),
+        "from:Q",
+        title=f"Grade, {scale['minimum']} to {scale['maximum']}",
+        scale=alt.Scale(domain=[scale["minimum"] - 0.5, scale["maximum"] + 0.5], nice=False),
         axis=alt.Axis(values=list(range(scale["minimum"], scale["maximum"] + 1)), format="d", grid=False),
     )
     bars = (
         alt.Chart(known)
-        .mark_bar(size=26, color=GREY, opacity=0.55)
+        .mark_rect(color=GREY, opacity=0.55)
         .encode(
             axis,
+            alt.X2("to:Q"),
             alt.Y("share:Q", title="Share of known wines", axis=alt.Axis(format="%", tickCount=4)),
-            tooltip=[alt.Tooltip("grade", title="Grade"), alt.Tooltip("share", title="Share", format=".0%")],
+            alt.Y2Datum(0),
+            tooltip=[alt.Tooltip("grade", title="Grade"), alt.Tooltip("share", title="Share", format=".1%")],
         )
     )
-    found = pd.DataFrame({"low": [low], "high": [high], "score": [score]})
-    band = alt.Chart(found).mark_rect(color=WINE, opacity=0.25).encode(x="low:Q", x2="high:Q")
-    line = alt.Chart(found).mark_rule(color=WINE, size=4).encode(x="score:Q")
+    found = alt.Chart(pd.DataFrame({"low": [low], "high": [high], "score": [score]}))
+    band = found.mark_rect(color=WINE, opacity=0.25).encode(x="low:Q", x2="high:Q")
+    line = found.mark_rule(color=WINE, size=4).encode(x="score:Q")
     st.altair_chart(
         (bars + band + line).properties(title="This wine among the known ones"),
         width="stretch",
-        height=280,
+        height=250,
         alt=f"The score {score:.1f} with a band from {low:.1f} to {high:.1f}, over a bar for each grade of known wines",
     )
+    st.caption(f"Line: this wine's score. Band: its range. Bars: how tasters graded {total:,} known {color} wines.")
 
 
 def contributions(table: pd.DataFrame) -> None:
     """Which measurements moved the score, up or down; `table` with label, value and contribution."""
     largest = table.reindex(table["contribution"].abs().sort_values(ascending=False).index)
+    reach = 1.05 * float(largest["contribution"].abs().max()) or 1.0
+    points = alt.Axis(labelExpr="datum.value == 0 ? '0' : format(datum.value, '+.2~f')", tickCount=5)
     chart = (
         alt.Chart(largest)
         .mark_bar()
         .encode(
-            alt.X("contribution:Q", title="Score points", axis=alt.Axis(format="+.2f", tickCount=6)),
+            alt.X("contribution:Q", title="Score points", axis=points, scale=alt.Scale(domain=[-reach, reach])),
             alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=220, labelOverlap=False)),
             color=alt.condition("datum.contribution >= 0", alt.value(GREEN), alt.value(WINE)),
             tooltip=[
@@ -61,10 +69,10 @@ def contributions(table: pd.DataFrame) -> None:
                 alt.Tooltip("contribution", title="Score points", format="+.2f"),
             ],
         )
-        .properties(title="What moved the score, compared with a typical wine")
+        .properties(title="What moved the score")
     )
     told = ", ".join(f"{row.label} {row.contribution:+.2f}" for row in largest.head(3).itertuples())
-    st.altair_chart(chart, width="stretch", height=380, alt=f"Bars of score points by measurement; the largest: {told}")
+    st.altair_chart(chart, width="stretch", height=360, alt=f"Bars of score points by measurement; the largest: {told}")
 
 
 def curve(points: Sequence[tuple[float, float | None]], label: str, unit: str, value: float, score: float) -> None:

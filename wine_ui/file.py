@@ -35,6 +35,8 @@ def show() -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     given = left.file_uploader("CSV file", type=["csv", "txt"], max_upload_size=MEGABYTES, key="file")
     right.download_button("Download a template", template(schema), "wines.csv", "text/csv", icon=":material/download:")
+    with st.expander("Which columns?", icon=":material/view_column:"):
+        st.table(columns(schema), hide_index=True)
     if given is None:
         return
     try:
@@ -55,6 +57,15 @@ def template(schema: Schema) -> str:
     """A table with every column, and the presets as examples."""
     rows = [preset["wine"] for preset in schema["presets"]]
     return pd.DataFrame(rows)[[*(field["name"] for field in schema["fields"]), COLOR]].to_csv(index=False)
+
+
+def columns(schema: Schema) -> pd.DataFrame:
+    """What each column holds."""
+    rows = [
+        (field["name"], f"{field['label']}, {field['unit']}".rstrip(", "), field["help"]) for field in schema["fields"]
+    ]
+    color = (COLOR, "Colour", f"{' or '.join(schema['colors'])}; asked for where the column is missing")
+    return pd.DataFrame([*rows, color], columns=["Column", "Holds", "Meaning"])
 
 
 def names(table: pd.DataFrame) -> dict[str, str]:
@@ -132,6 +143,7 @@ def score(table: pd.DataFrame, schema: Schema, color: str | None) -> pd.DataFram
             scored[number] = told(answer)
         bar.progress(min(1.0, (start + CHUNK) / len(waiting)), f"Scored {min(start + CHUNK, len(waiting)):,} wines")
     bar.empty()
+    table = table.set_axis(range(1, len(table) + 1))  # as people count
     results = pd.DataFrame(scored, columns=list(RESULTS), index=table.index)
     taken = {name: f"{name}_predicted" for name in RESULTS if name in table.columns}
     return pd.concat([table, results.rename(columns=taken)], axis=1)
@@ -168,7 +180,7 @@ def result(scored: pd.DataFrame, name: str) -> None:
     )
     if len(bad):
         st.markdown("##### Rows that could not be scored")
-        shown = pd.DataFrame({"row": bad.index + 1, "what is wrong": bad[problem_column]})
+        shown = pd.DataFrame({"row": bad.index, "what is wrong": bad[problem_column]})
         st.dataframe(shown, hide_index=True, width="stretch")
         st.caption("Row 1 is the first one below the column names.")
     if len(good):

@@ -1,8 +1,9 @@
 """Score a wine: the form on the left, the answer on the right."""
 
+import re
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
@@ -10,6 +11,8 @@ import streamlit as st
 from wine_ui import calm, charts, facts, sheet, units
 from wine_ui.assess import Answer, assess, what_if
 from wine_ui.client import ApiError, Refused
+
+NEAREST: Final = "The nearest whole grade, and for how many of such wines it is the one that tasters gave."
 
 Schema = Mapping[str, Any]
 
@@ -19,7 +22,7 @@ def show() -> None:
     schema = calm.schema()
     first = "sheets" not in st.session_state
     sheet.prepare(schema)
-    if first:
+    if first and any(sheet.measured(schema)):
         submit(schema)
     st.title("How good is this wine?")
     st.markdown(
@@ -33,6 +36,7 @@ def show() -> None:
     with right, st.container(key="answer"):
         answer(schema)
     sheet.keep(schema)
+    sheet.link(schema)
 
 
 def submit(schema: Schema) -> None:
@@ -43,7 +47,7 @@ def submit(schema: Schema) -> None:
     if problems:
         return
     try:
-        state.answer = assess(calm.client(), schema, sheet.color(schema), numbers)
+        state.answer = assess(calm.client(), schema, st.session_state[sheet.COLOR], numbers)
     except Refused as refused:
         state.problems = {problem["field"] or "": problem["message"] for problem in refused.problems}
     except ApiError as error:
@@ -51,33 +55,33 @@ def submit(schema: Schema) -> None:
     else:
         state.moved = state.answer.prediction["model_version"] != schema["model_version"]
         if state.moved:
-            calm.schema.clear()
+            calm.forget()
 
 
 def form(schema: Schema) -> None:
     """The measurements, grouped as a laboratory does."""
     starts, colors = sheet.starts(schema), sheet.colors(schema)
-    st.segmented_control(
+    st.pills(
         "Start from",
         list(starts),
         format_func=starts.__getitem__,
         key=sheet.START,
         required=True,
-        on_change=sheet.switch,
+        on_change=switch,
         args=(schema,),
-        bind="query-params",
         help="Real wines of the dataset, or your own. Whatever you type stays where you typed it.",
         wrap=True,
     )
+    if grade := sheet.tasted(schema):
+        st.caption(f"A real wine of the dataset: the tasters' grade was {grade}.")
     st.segmented_control(
         "Colour",
         list(colors),
         format_func=colors.__getitem__,
         key=sheet.COLOR,
         required=True,
-        bind="query-params",
     )
-    color = sheet.color(schema)
+    color = st.session_state[sheet.COLOR]
     for group, fields in groupby(schema["fields"], key=lambda field: field["group"]):
         st.markdown(f"##### {group}")
         for number, field in enumerate(fields):
@@ -87,10 +91,17 @@ def form(schema: Schema) -> None:
                 measurement(field, color)
     lab_units(schema)
     st.caption("An empty field was not measured: the typical value for the colour is used instead, and said so.")
-    buttons = st.columns([2, 3], vertical_alignment="center")
-    buttons[0].button("Score this wine", type="primary", on_click=submit, args=(schema,), width="stretch")
-    if sheet.changed(schema):
-        buttons[1].button("Undo my changes to this sheet", type="tertiary", on_click=sheet.reset, args=(schema,))
+    with st.container(key="submit", horizontal=True, vertical_alignment="center"):
+        st.button("Score this wine", type="primary", on_click=submit, args=(schema,))
+        if sheet.changed(schema):
+            st.button("Undo my changes to this sheet", type="tertiary", on_click=sheet.reset, args=(schema,))
+
+
+def switch(schema: Schema) -> None:
+    """Lay the chosen sheet, and score it unless nothing is on it yet."""
+    sheet.switch(schema)
+    if any(sheet.measured(schema)):
+        submit(schema)
 
 
 def measurement(field: Mapping[str, Any], color: str) -> None:
@@ -102,12 +113,16 @@ def measurement(field: Mapping[str, Any], color: str) -> None:
         key=name,
         placeholder=f"not measured (typical {field['typical'][color]:g})",
         help=f"{field['help']} Usual for a {color} wine: {low:g} to {high:g} {unit}.",
-        bind="query-params",
     )
     if problem := st.session_state.get("problems", {}).get(name):
-        st.error(problem)
+        st.error(plain(problem))
     for warning in warnings(name):
         st.warning(warning)
+
+
+def plain(text: str) -> str:
+    """A text that may hold what a visitor or a link wrote, without the page's markup in it."""
+    return re.sub(r"([\\`*\[\]<:$!])", r"\\\1", text)
 
 
 def warnings(name: str | None) -> list[str]:
@@ -159,61 +174,62 @@ def fill(name: str, value: float) -> None:
 
 def answer(schema: Schema) -> None:
     """What the API said, or why it could not."""
-    state = st.session_state
-    if state.get("failure"):
-        calm.excuse(state.failure, lambda: submit(calm.schema()))
-        return
-    if state.get("problems"):
-        general = state.problems.get("", "One or more fields cannot be used: each says why.")
-        st.error(general, icon=":material/edit:")
-    found: Answer | None = state.get("answer")
+    with st.container(key="headline"):
+        found = standing(schema)
     if found is None:
-        st.info("The score appears here.")
         return
-    if state.get("moved"):
-        st.info(f"The model was exchanged meanwhile: this is the answer of {found.prediction['model_version']}.")
-    if outdated(schema, found):
-        st.info("The form has changed since this answer: press **Score this wine**.", icon=":material/update:")
-    headline(found)
     for warning in warnings(None):
         st.warning(warning)
-    color = str(found.wine["color"])
-    charts.distribution(
-        schema["distribution"][color], found.prediction["quality"], found.low, found.high, schema["target"]
-    )
+    color, prediction = str(found.wine["color"]), found.prediction
+    counts = schema["distribution"][color]
+    charts.distribution(counts, color, prediction["quality"], found.low, found.high, schema["target"])
     assumptions(schema, found)
     why(schema, found)
     curve(schema, found)
     derived(found)
-    st.caption(
-        f"Answered by model {found.prediction['model_version']}. The link in the address bar leads to this wine."
-    )
+    st.caption(f"Answered by model {prediction['model_version']}. The link in the address bar leads to this wine.")
+
+
+def standing(schema: Schema) -> Answer | None:
+    """Score, interval and grade, and whether they are still those of the form; None where there is nothing to show."""
+    state = st.session_state
+    if state.get("failure"):
+        calm.excuse(state.failure, lambda: submit(calm.schema()))
+        return None
+    found: Answer | None = state.get("answer")
+    if found is None and not state.get("problems"):
+        st.info("The score appears here.")
+    if found is not None:
+        headline(found)
+    if state.get("problems"):
+        general = state.problems.get("", "One or more fields cannot be used: each says why.")
+        st.error(general, icon=":material/edit:")
+    elif found is not None and outdated(schema, found):
+        st.info("The form has changed since this answer: press **Score this wine**.", icon=":material/update:")
+    if found is not None and state.get("moved"):
+        st.info(f"The model was exchanged meanwhile: this is the answer of {found.prediction['model_version']}.")
+    return found
 
 
 def outdated(schema: Schema, found: Answer) -> bool:
     """Whether the form says something else than what was answered."""
     numbers, problems = sheet.measured(schema)
     given = {name: value for name, value in found.wine.items() if name not in found.assumed}
-    return bool(problems) or given != numbers | {"color": sheet.color(schema)}
+    return bool(problems) or given != numbers | {"color": st.session_state[sheet.COLOR]}
 
 
 def headline(found: Answer) -> None:
     """Score, interval and grade."""
     prediction = found.prediction
-    score, grade = prediction["quality"], prediction["grade"]
-    columns = st.columns([2, 3])
-    columns[0].metric("Score", f"{score:.1f} of 10")
-    with columns[1]:
-        if found.assumed:
-            st.markdown(
-                f"Roughly **{found.low:.1f} to {found.high:.1f}**. This is no {prediction['interval']['level']:.0%} "
-                "interval, as not everything was measured."
-            )
-        else:
-            st.markdown(
-                f"**{found.low:.1f} to {found.high:.1f}** for {prediction['interval']['level']:.0%} of such wines. "
-                f"Nearest whole grade: **{grade['value']}**, right for about {grade['share']:.0%} of them."
-            )
+    level, grade = f"{prediction['interval']['level']:.0%}", prediction["grade"]
+    told = "Roughly" if found.assumed else f"Range, for {level} of such wines"
+    right = "Nearest whole grade" if found.assumed else f"Grade, right for {grade['share']:.0%}"
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Score", f"{prediction['quality']:.1f} of 10", width="content")
+        st.metric(told, f"{found.low:.1f} to {found.high:.1f}", width="content")
+        st.metric(right, grade["value"], help=None if found.assumed else NEAREST, width="content")
+    if found.assumed:
+        st.caption(f"This is no {level} interval, as not everything was measured.")
 
 
 def assumptions(schema: Schema, found: Answer) -> None:
@@ -222,7 +238,7 @@ def assumptions(schema: Schema, found: Answer) -> None:
     lines = []
     for name, value in found.assumed.items():
         field = labels[name]
-        line = f"- **{field['label']}**: assumed {value:g} {field['unit']}"
+        line = f"- **{field['label']}**: assumed {value:g} {field['unit']}".rstrip()
         if name in found.spread:
             low, high = found.spread[name]
             line += f"; over what is usual the score goes from {low:.2f} to {high:.2f}"
@@ -235,13 +251,18 @@ def why(schema: Schema, found: Answer) -> None:
     """Which measurements pushed the score up or down."""
     labels = {field["name"]: field["label"] for field in schema["fields"]} | {"color": "Colour"}
     table = pd.DataFrame(found.explanation["contributions"])
-    table["label"] = table["field"].map(labels)
-    table["value"] = table["field"].map(lambda name: str(found.wine[name]))
+    table["value"] = table["field"].map(lambda name: shown(found.wine[name]))
+    table["label"] = table["field"].map(labels) + " " + table["value"]
     charts.contributions(table)
     st.caption(
         f"From the typical score {found.explanation['typical']:.2f} to this wine's {found.explanation['quality']:.2f}: "
         "the bars add up to the difference."
     )
+
+
+def shown(value: float | str) -> str:
+    """A measurement as one writes it."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def curve(schema: Schema, found: Answer) -> None:

@@ -23,22 +23,29 @@ def prepare(schema: Schema) -> None:
     state = st.session_state
     if "sheets" not in state:
         state.sheets = {}
-        if not st.query_params:
-            lay(schema, schema["presets"][0]["name"])
-            return
-        state.laid = _linked(START, starts(schema), MINE)
-        _linked(COLOR, colors(schema), schema["colors"][0])
+        given = st.query_params.to_dict()
+        start = given[START] if given.get(START) in starts(schema) else None
+        if given.keys() & original(schema, MINE).keys():
+            state.sheets[start or MINE] = linked(schema, given)
+            lay(schema, start or MINE)
+        else:
+            lay(schema, start or schema["presets"][0]["name"])
     elif COLOR not in state:
         lay(schema, state.laid)
 
 
-def _linked(name: str, options: Mapping[str, str], default: str) -> str:
-    """The option whose label stands in the address; where none does, the default is put on the form."""
-    for option, label in options.items():
-        if st.query_params.get(name) == label:
-            return option
-    st.session_state[name] = default
-    return default
+def linked(schema: Schema, given: Mapping[str, str]) -> dict[str, str]:
+    """The sheet that an address holds."""
+    color = given[COLOR] if given.get(COLOR) in schema["colors"] else schema["colors"][0]
+    return {field["name"]: given.get(field["name"], "") for field in schema["fields"]} | {COLOR: color}
+
+
+def link(schema: Schema) -> None:
+    """Have the address lead to the sheet that is on the form."""
+    state = st.session_state
+    address = {START: state.laid} | {name: state[name] for name in original(schema, MINE) if state.get(name)}
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
 
 
 def starts(schema: Schema) -> dict[str, str]:
@@ -49,11 +56,6 @@ def starts(schema: Schema) -> dict[str, str]:
 def colors(schema: Schema) -> dict[str, str]:
     """The colours, and what they are called."""
     return {color: color.capitalize() for color in schema["colors"]}
-
-
-def color(schema: Schema) -> str:
-    """The colour on the form, also before the form is there."""
-    return str(st.session_state.get(COLOR) or _linked(COLOR, colors(schema), schema["colors"][0]))
 
 
 def lay(schema: Schema, start: str) -> None:
@@ -95,12 +97,22 @@ def changed(schema: Schema) -> bool:
     return any(state.get(name) != text for name, text in original(schema, state.laid).items())
 
 
+def tasted(schema: Schema) -> int | None:
+    """The tasters' grade of the preset that is on the form, as long as nobody has changed it."""
+    start = st.session_state.laid
+    return (
+        None
+        if changed(schema)
+        else next((each["quality"] for each in schema["presets"] if each["name"] == start), None)
+    )
+
+
 def measured(schema: Schema) -> tuple[dict[str, float], dict[str, str]]:
     """The measurements on the form in the API's units, and by field what is no number."""
     numbers, problems = {}, {}
     for field in schema["fields"]:
         try:
-            number = read_number(st.session_state.get(field["name"], st.query_params.get(field["name"])))
+            number = read_number(st.session_state.get(field["name"]))
         except NotANumber as error:
             problems[field["name"]] = str(error)
         else:
