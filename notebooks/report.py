@@ -9,10 +9,11 @@ from typing import Any
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
 from wine_serving.errors import VersionNotFound
-from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION, Registry, open_registry
+from wine_serving.registry import DATASET, EVALUATION, LATEST, MODEL, PRODUCTION, Record, Registry, open_registry
 from wine_serving.settings import Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,28 +77,85 @@ def publish_evaluation(reports: Path) -> None:
 
 
 def write_front_page(reports: Path) -> None:
-    """Write index.html: what is in production and who decided it, and every evaluation with its report."""
+    """Write index.html: production and who decided it, the dataset, every evaluation with its report, and the cards."""
     registry = open_registry(Settings.from_environment().registry)
     evaluations = registry.records(EVALUATION)
     for record in evaluations:
         target = reports / "history" / record.version
         if not target.exists():
             shutil.copytree(registry.fetch(record.ref), target)
-    history = registry.history(MODEL)
+    production, dataset = found(registry, f"{MODEL}:{PRODUCTION}"), found(registry, f"{DATASET}:{LATEST}")
+    moves = registry.history(MODEL)
+    points, marks = trend(evaluations)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     page = environment.get_template("index.html.j2").render(
         report=page_parts(),
-        production=production(registry),
-        decision=history[-1] if history else None,
-        evaluations=list(reversed(evaluations)),
+        production=production,
+        decision=moves[-1] if moves else None,
+        dataset=dataset,
+        evaluations=with_changes(registry, evaluations)[::-1],
+        trend=points,
+        marks=marks,
+        moves=moves[::-1],
+        cards={
+            title: markdown2html((registry.fetch(record.ref) / name).read_text(encoding="utf-8"))
+            for title, record, name in [
+                ("Model card", production, "MODEL_CARD.md"),
+                ("Dataset card", dataset, "DATASET_CARD.md"),
+            ]
+            if record
+        },
         pages=sorted(path.name for path in reports.glob("*.html") if path.name != "index.html"),
     )
     (reports / "index.html").write_text(page, encoding="utf-8")
 
 
-def production(registry: Registry) -> Any:
-    """The record of the version in production, or None."""
+def found(registry: Registry, ref: str) -> Record | None:
+    """The record of a version, or None."""
     try:
-        return registry.record(f"{MODEL}:{PRODUCTION}")
+        return registry.record(ref)
     except VersionNotFound:
         return None
+
+
+def with_changes(registry: Registry, evaluations: list[Record]) -> list[dict[str, Any]]:
+    """Each evaluation with what differs from the candidate before it: parameters, estimator, dataset."""
+    models = {record.version: record for record in registry.records(MODEL)}
+    before: dict[str, Any] = {}
+    listed = []
+    for record in evaluations:
+        model = models.get(record.metadata["candidate"]["version"])
+        now = {"dataset": model.inputs[0], **model.metadata.get("parameters", {})} if model and model.inputs else {}
+        changes = [
+            f"{name} {before[name]} → {value}" for name, value in now.items() if before.get(name, value) != value
+        ]
+        listed.append({"record": record, "changes": changes if before else ["the first"]})
+        before = now or before
+    return listed
+
+
+def trend(evaluations: list[Record]) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
+    """Each candidate's test RMSE as a point of a plot 210 pixels high, oldest first, and the marks of its axis."""
+    measured = [
+        (record, metric) for record in evaluations if (metric := record.metadata["candidate"]["metrics"].get("rmse"))
+    ][-20:]
+    if not measured:
+        return [], []
+    low, high = min(each["low"] for _, each in measured), max(each["high"] for _, each in measured)
+
+    def height(value: float) -> float:
+        return round(180 - 150 * (value - low) / (high - low), 1)
+
+    points = [
+        {
+            "x": 90 + 60 * number,
+            "y": height(each["value"]),
+            "top": height(each["high"]),
+            "bottom": height(each["low"]),
+            "value": each["value"],
+            "version": record.metadata["candidate"]["version"],
+            "verdict": record.metadata["verdict"],
+        }
+        for number, (record, each) in enumerate(measured)
+    ]
+    return points, [{"value": value, "y": height(value)} for value in (low, (low + high) / 2, high)]

@@ -12,7 +12,23 @@ from wine_serving.registry_folder import FolderRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
 pytest_plugins = ["tests.cells", "tests.wandb_server.fixtures"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none."""
+    if CHROMIUM is None:
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if CHROMIUM is None:
+        terminalreporter.write_line("No Chromium is on this machine: the tests of the page in a browser are left out.")
 
 
 @pytest.fixture(autouse=True)

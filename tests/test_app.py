@@ -173,6 +173,7 @@ def test_model_is_told_with_lineage(client: httpx.Client) -> None:
     assert model["promotion"]["version"] == "v0"
     assert model["dataset"]["digest"] == "0" * 64
     assert model["card"].startswith("# A small forest")
+    assert model["dataset_card"].startswith("# Made-up wines")
     assert model["record"]["digest"]
 
 

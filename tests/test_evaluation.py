@@ -52,6 +52,7 @@ def published(cells: Cells, registry: FolderRegistry, directory: Path, *, cover:
     (directory / "metadata.json").write_text(cells["metadata"].model_dump_json())
     (directory / "reference.json").write_text(cells["reference"].model_dump_json())
     (directory / "MODEL_CARD.md").write_text(cells["card"])
+    (directory / "DATASET_CARD.md").write_text("# Wines\n")
     if cover:
         bundle, golden = Bundle.load(directory), cells["reference"].golden
         scores = bundle.predict(tiny.encode_table(pd.DataFrame([each.wine for each in golden])))

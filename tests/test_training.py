@@ -25,6 +25,7 @@ def dataset(notebook_environment: None, folder: FolderRegistry, tmp_path: Path) 
     (tmp_path / "wines").mkdir()
     for name, part in {"train": wines[:500], "calibration": wines[500:700], "test": wines[700:]}.items():
         part.to_parquet(tmp_path / "wines" / f"{name}.parquet")
+    (tmp_path / "wines" / "DATASET_CARD.md").write_text("# Made-up wines\n")
     folder.publish(tmp_path / "wines", DATASET, kind="dataset")
     return folder
 

@@ -75,6 +75,7 @@ def write_bundle(directory: Path, seed: int = 0, trees: int = 10, rows: int = 40
     (directory / "metadata.json").write_text(metadata.model_dump_json(indent=1))
     (directory / "reference.json").write_text(_reference(forest, train).model_dump_json(indent=1))
     (directory / "MODEL_CARD.md").write_text("# A small forest\n\nTrained on made-up wines.\n")
+    (directory / "DATASET_CARD.md").write_text("# Made-up wines\n")
     return Bundle.load(directory)
 
 

@@ -100,6 +100,7 @@ class ServedModel(TypedDict):
     metadata: dict[str, Any]
     record: Record | None
     card: str
+    dataset_card: str
 
 
 class Health(TypedDict):

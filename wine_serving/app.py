@@ -22,7 +22,7 @@ from wine_serving.answers import (
     ServedModel,
     Start,
 )
-from wine_serving.bundle import CARD_FILE, Reference
+from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
 from wine_serving.call import Call
 from wine_serving.errors import BundleError, RequestRefused
 from wine_serving.gate import CALL, Gate
@@ -196,6 +196,7 @@ def _telling(service: Service, metrics: Metrics) -> APIRouter:
             "metadata": metadata.model_dump(exclude={"calibration": {"residuals"}}),
             "record": record,
             "card": (served.bundle.directory / CARD_FILE).read_text(encoding="utf-8"),
+            "dataset_card": (served.bundle.directory / DATASET_CARD_FILE).read_text(encoding="utf-8"),
         }
 
     @routes.get("/health", responses={503: {"model": Health}})

@@ -41,6 +41,7 @@ MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.json"
 REFERENCE_FILE: Final = "reference.json"
 CARD_FILE: Final = "MODEL_CARD.md"
+DATASET_CARD_FILE: Final = "DATASET_CARD.md"  # of the dataset that the model was trained on
 
 
 class _Part(BaseModel):

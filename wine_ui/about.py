@@ -31,8 +31,9 @@ def show() -> None:
     else:
         st.info("This version has not been evaluated: its figures below come from its training alone.")
     origin(model)
-    with st.expander("Model card"):
-        st.markdown(re.sub(r"^#", "####", model["card"], flags=re.MULTILINE))  # below the page's own headings
+    for title, card in {"Model card": model["card"], "Dataset card": model["dataset_card"]}.items():
+        with st.expander(title):
+            st.markdown(re.sub(r"^#", "####", card, flags=re.MULTILINE))  # below the page's own headings
 
 
 def standing(model: Mapping[str, Any]) -> str:
