@@ -22,6 +22,8 @@ export WANDB_CONSOLE         ?= off
 export WANDB_ERROR_REPORTING ?= false
 export WANDB_DISABLE_GIT     ?= true
 export WANDB_DISABLE_CODE    ?= true
+# onnxruntime keeps what runs here to itself, in whatever notebook it is imported first.
+export ORT_DISABLE_TELEMETRY ?= 1
 WANDB_HOST := $(firstword $(subst :, ,$(notdir $(or $(WANDB_BASE_URL),api.wandb.ai))))
 ifeq ($(WANDB_API_KEY)$(WANDB_IDENTITY_TOKEN_FILE)$(shell grep -sF "$(WANDB_HOST)" "$${NETRC:-$$HOME/.netrc}" "$$HOME/_netrc"),)
 export WANDB_MODE            ?= offline
