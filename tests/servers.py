@@ -28,9 +28,12 @@ def free_port() -> int:
 class Server:
     """A server process; `alive` is the path that answers 200 as soon as it runs."""
 
-    def __init__(self, command: list[str], alive: str, log: Path, port: int, **variables: str) -> None:
+    def __init__(
+        self, command: list[str], alive: str, log: Path, port: int, cwd: Path = ROOT, **variables: str
+    ) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self.log = log
+        self._cwd = cwd
         self._command, self._alive, self._variables = command, alive, variables
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +42,7 @@ class Server:
         given = {name: value for name, value in os.environ.items() if not name.startswith("WINE_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, cwd=ROOT, env=given | self._variables, stdout=log, stderr=subprocess.STDOUT
+                self._command, cwd=self._cwd, env=given | self._variables, stdout=log, stderr=subprocess.STDOUT
             )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:

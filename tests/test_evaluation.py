@@ -122,6 +122,7 @@ def test_tampered_candidate_is_declined(
     assert any(each in failed(cells) for each in gate.split("|"))
 
 
+@pytest.mark.timeout(900)
 def test_fair_candidate_passes(registry: FolderRegistry, tmp_path: Path) -> None:
     """Refitted with other seeds, a model that stands against itself is promoted in at least 95 % of tries."""
     verdicts = [

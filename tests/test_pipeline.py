@@ -20,7 +20,7 @@ from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry_folder import FolderRegistry
 
-pytestmark = pytest.mark.xdist_group("pipeline")
+pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(900)]  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
 FEW = ("-p", "n_trees", "2", "-p", "n_resamples", "200")  # what tests need not know exactly
 
