@@ -78,6 +78,7 @@ def contributions(table: pd.DataFrame) -> None:
 def curve(points: Sequence[tuple[float, float | None]], label: str, unit: str, value: float, score: float) -> None:
     """The score as one measurement moves; gaps where the wine would be impossible."""
     title = f"{label} ({unit})" if unit else label
+    name = label if label[1:2].isupper() else label.lower()  # pH stays pH
     table = pd.DataFrame(points, columns=["value", "score"])
     line = (
         alt.Chart(table)
@@ -91,10 +92,10 @@ def curve(points: Sequence[tuple[float, float | None]], label: str, unit: str, v
     here = alt.Chart(pd.DataFrame({"value": [value], "score": [score]})).mark_point(color=GOLD, size=120, filled=True)
     known = table["score"].dropna()
     st.altair_chart(
-        (line + here.encode(x="value:Q", y="score:Q")).properties(title=f"If only {label.lower()} were different"),
+        (line + here.encode(x="value:Q", y="score:Q")).properties(title=f"If only {name} were different"),
         width="stretch",
         height=260,
-        alt=f"The score moves between {known.min():.1f} and {known.max():.1f} as {label.lower()} goes from "
+        alt=f"The score moves between {known.min():.1f} and {known.max():.1f} as {name} goes from "
         f"{points[0][0]:g} to {points[-1][0]:g} {unit}; this wine is marked",
     )
 

@@ -33,10 +33,10 @@ def show() -> None:
     left, right = st.columns([5, 6], gap="large")
     with left:
         form(schema)
-    with right, st.container(key="answer"):
-        answer(schema)
     sheet.keep(schema)
     sheet.link(schema)
+    with right, st.container(key="answer"):
+        answer(schema)
 
 
 def submit(schema: Schema) -> None:
