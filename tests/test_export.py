@@ -21,11 +21,12 @@ def source(promoted: FolderRegistry, bundle_copy: Path, monkeypatch: pytest.Monk
 
 
 def test_the_copy_is_a_registry_of_one_version(source: FolderRegistry, tmp_path: Path) -> None:
-    """Number, bytes, record, evaluation and aliases are those of the original; other versions stay behind."""
+    """Number, bytes, record, evaluation, aliases and their moves are those of the original; others stay behind."""
     assert main(["export", str(tmp_path / "copy"), f"{MODEL}:production"]) == 0
     copy = FolderRegistry(tmp_path / "copy")
     assert copy.records(MODEL) == [source.record(f"{MODEL}:v0")]
     assert copy.aliases(MODEL) == {"production": "v0"}
+    assert copy.history(MODEL) == source.history(MODEL)
     Bundle.load(copy.fetch(f"{MODEL}:production")).check_golden()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wine_serving.bundle import Bundle
 from wine_serving.errors import RegistryError, WineServingError
-from wine_serving.registry import MODEL, PRODUCTION, Registry, current_user, open_registry
+from wine_serving.registry import MODEL, PRODUCTION, AliasMove, Record, Registry, current_user, open_registry
 from wine_serving.registry_folder import FolderRegistry
 from wine_serving.registry_wandb import WandbRegistry
 from wine_serving.settings import Settings
@@ -52,11 +52,16 @@ def export(registry: Registry, refs: list[str], directory: Path) -> str:
     copies = FolderRegistry(directory)
     records = [registry.record(ref) for ref in refs]
     for record in records:
-        standing = registry.aliases(record.collection)
-        aliases = [alias for alias, version in standing.items() if version == record.version]
-        copies.adopt(record, registry.fetch(record.ref), aliases)
+        copies.adopt(record, registry.fetch(record.ref), last_moves(registry, record))
         copies.fetch(record.ref)
     return f"{', '.join(record.ref for record in records)} → {directory}"
+
+
+def last_moves(registry: Registry, record: Record) -> list[AliasMove]:
+    """Who pointed each alias of a version at it, when and why."""
+    aliases = registry.aliases(record.collection)
+    standing = [alias for alias, version in aliases.items() if version == record.version]
+    return [registry.history(record.collection, alias)[-1] for alias in standing]
 
 
 def sync(folder: str, project: Registry) -> Iterator[str]:

@@ -83,12 +83,13 @@ class FolderRegistry:
                 self._move(name, dict.fromkeys((*aliases, LATEST), record.version), reason, current_user())
         return record
 
-    def adopt(self, record: Record, files: Path, aliases: Sequence[str]) -> None:
-        """Take in a version of another registry, under its own number, and point `aliases` at it."""
+    def adopt(self, record: Record, files: Path, moves: Sequence[AliasMove]) -> None:
+        """Take in a version of another registry, under its own number, and the `moves` that brought its aliases."""
         collection = self._collection(record.collection)
         with self._lock(record.collection), tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
             self._commit(shutil.copytree(files, Path(staging) / "files"), record)
-            self._move(record.collection, dict.fromkeys(aliases, record.version), "exported", current_user())
+            known = self.aliases(record.collection)
+            self._write_moves(record.collection, [move for move in moves if known.get(move.alias) != move.version])
 
     def record(self, ref: str) -> Record:
         name, selector = parsed = parse_ref(ref)
@@ -191,11 +192,14 @@ class FolderRegistry:
             for alias, version in moves.items()
             if aliases.get(alias) != version
         ]
-        if news:  # the history first: a move without its reason must not exist
-            _replace(
-                self.root / name / "history.json", _moves.dump_json([*self._history(name), *news], indent=1).decode()
-            )
-            _replace(self.root / name / "aliases.json", json.dumps(aliases | dict(moves), indent=1, sort_keys=True))
+        self._write_moves(name, news)
+
+    def _write_moves(self, name: str, moves: Sequence[AliasMove]) -> None:
+        if moves:  # the history first: a move without its reason must not exist
+            history, aliases = [*self._history(name), *moves], self.aliases(name)
+            aliases |= {move.alias: move.version for move in moves}
+            _replace(self.root / name / "history.json", _moves.dump_json(history, indent=1).decode())
+            _replace(self.root / name / "aliases.json", json.dumps(aliases, indent=1, sort_keys=True))
 
     def _history(self, name: str) -> list[AliasMove]:
         """The moves that happened: one written by a process that died before the alias moved does not count."""
