@@ -1,5 +1,6 @@
 """The page without a browser: what a visitor reads after what they did, against a real API."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests import servers, tiny
 from tests.conftest import ROOT
+from wine_serving.registry import MODEL
 from wine_serving.registry_folder import FolderRegistry
 from wine_ui import file, units
+from wine_ui.assess import what_if
 from wine_ui.client import Client, Unreachable
 from wine_ui.facts import derived
 from wine_ui.settings import Settings, SettingsError
@@ -171,6 +174,33 @@ def test_laboratory_units_are_converted_in_view(page: AppTest) -> None:
     assert page.text_input(key="fixed_acidity").value == "6.24"
 
 
+def asked(api: str, route: str) -> float:
+    """How often the API has answered on a route."""
+    lines = httpx.get(f"{api}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f'wine_requests_total{{route="{route}"'))
+
+
+def test_one_submit_is_one_request(page: AppTest, api: str) -> None:
+    """Changing fields asks for no score; the button asks once, and for one explanation."""
+    before = asked(api, "/predict"), asked(api, "/explain")
+    page.text_input(key="alcohol").set_value("11").run()
+    page.text_input(key="ph").set_value("3.1").run()
+    assert (asked(api, "/predict"), asked(api, "/explain")) == before
+    press(page, "Score this wine")
+    assert (asked(api, "/predict"), asked(api, "/explain")) == (before[0] + 1, before[1] + 1)
+
+
+def test_what_if_is_one_batch_with_gaps_where_no_wine_is_possible(api: str) -> None:
+    """Free above total sulfur dioxide has no score; all else has the API's."""
+    wine = tiny.as_wines(tiny.made_up_wines(1))[0] | {"total_sulfur_dioxide": 50.0}
+    with closing(Client(Settings(api_url=api))) as client:
+        points = what_if(client, wine, "free_sulfur_dioxide", 10, 90)
+        before = asked(api, "/predict/batch")
+        what_if(client, wine, "alcohol", 9, 12)
+    assert asked(api, "/predict/batch") == before + 1
+    assert all((score is None) == (value > 50) for value, score in points)
+
+
 # Calm
 
 
@@ -208,6 +238,31 @@ def test_wrong_key_is_said(served_registry: FolderRegistry, tmp_path: Path, monk
         st.cache_resource.clear()
         monkeypatch.setenv("WINE_API_KEY", "right")
         assert "Answered by model v0" in text(opened())
+
+
+def test_service_that_never_answers_is_given_up() -> None:
+    """After the time-out, with a sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(Settings(api_url=f"http://127.0.0.1:{silent.getsockname()[1]}"), patience=0.2)
+        with closing(client), pytest.raises(Unreachable, match="is not answering in time"):
+            client.schema()
+
+
+def test_model_that_was_exchanged_meanwhile_is_said(
+    promoted: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next answer says that another version gave it, and the form is that version's."""
+    with servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{promoted.root}") as server:
+        monkeypatch.setenv("WINE_API_URL", server.address)
+        page = opened()
+        tiny.write_bundle(tmp_path / "another", seed=1)
+        promoted.publish(tmp_path / "another", MODEL, kind="model", aliases=["production"])
+        server.stop()
+        server.start()
+        press(page, "Score this wine")
+        assert "The model was exchanged meanwhile: this is the answer of v1" in text(page)
+        press(page, "Score this wine")
+        assert "exchanged meanwhile" not in text(page)
 
 
 def test_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +303,14 @@ def schema(api: str) -> dict[str, Any]:
         "no delimiter": (b"fixed_acidity/ph\n7/3\n", "not separated by semicolons"),
         "no header": (b"hello\n", "its first row holds no column names"),
         "columns missing": (b"alcohol,ph\n10,3\n", "the columns fixed_acidity, .* are missing"),
-        "ragged": (b"alcohol,ph\n10,3,4,5\n10,3\n10,3,4,5,6,7\n", "cannot be read as CSV|are missing"),
+        "there twice": (
+            b";".join(name.encode() for name in [*tiny.CENTERS, "ph"]) + b"\n",
+            "the columns ph are there twice",
+        ),
+        "open quote": (
+            b'";"'.join(name.encode() for name in tiny.CENTERS) + b'\n"1;2\n',
+            "cannot be read as CSV|are missing",
+        ),
         "too large": (b"alcohol;ph\n" * 1_000_000, "larger than 10 MB"),
     }.values(),
 )
@@ -260,7 +322,25 @@ def test_file_that_is_no_table_of_wines_is_refused(content: bytes, sentence: str
 
 def test_template_can_be_scored(schema: dict[str, Any]) -> None:
     """What we offer is what we take."""
-    assert len(file.read(file.template(schema).encode(), schema)) == len(schema["presets"])
+    assert len(file.read(file.template(schema).encode(), schema)[0]) == len(schema["presets"])
+
+
+def test_cells_never_slip_into_another_column(schema: dict[str, Any]) -> None:
+    """A separator at the end changes nothing; a row with too many cells is named and the others stand."""
+    names, wine = ",".join(tiny.CENTERS), ",".join(str(mean) for mean, _ in tiny.CENTERS.values())
+    table, problems = file.read(f"{names}\n{wine},\n{wine.replace('.', ',')}\n\n{wine}\n".encode(), schema)
+    assert [float(cell) for cell in table.loc[1]] == [mean for mean, _ in tiny.CENTERS.values()]
+    assert list(table.loc[1]) == list(table.loc[3])
+    assert list(problems) == [2]
+    assert "but 11 columns" in problems[2]
+
+
+def test_unicode_as_spreadsheets_export_it_is_read(schema: dict[str, Any]) -> None:
+    """With or without a mark at its beginning."""
+    text = file.template(schema)
+    tables = [file.read(text.encode(encoding), schema)[0] for encoding in ("utf-8", "utf-8-sig", "utf-16")]
+    assert tables[0].equals(tables[1])
+    assert tables[0].equals(tables[2])
 
 
 def upload(content: bytes) -> AppTest:

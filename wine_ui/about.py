@@ -112,7 +112,8 @@ def origin(model: Mapping[str, Any]) -> None:
     source = (
         "UCI's [Wine Quality](https://archive.ics.uci.edu/dataset/186/wine+quality), CC BY 4.0 (Cortez et al. 2009)"
     )
-    lines = [f"Dataset: {dataset['name']} {dataset['version'] or ''}, digest `{dataset['digest'][:12]}`. {source}."]
+    name = " ".join(filter(None, (dataset["name"], dataset["version"])))
+    lines = [f"Dataset: {name}, digest `{dataset['digest'][:12]}`. {source}."]
     if model["commit"]:
         lines.append(f"Code: commit `{model['commit'][:12]}`.")
     if report := evaluation.get("report"):

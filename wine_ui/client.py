@@ -54,12 +54,12 @@ class Refused(ApiError):
 
 
 class Client:
-    """One API; safe to share between sessions."""
+    """One API; safe to share between sessions. It waits at most `patience` seconds for an answer."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float = 10.0) -> None:
         self.address = str(settings.api_url).rstrip("/")
         headers = {"X-API-Key": settings.api_key.get_secret_value()} if settings.api_key else {}
-        limits = httpx.Timeout(10.0, connect=3.0)
+        limits = httpx.Timeout(patience, connect=3.0)
         self._http = httpx.Client(base_url=self.address, headers=headers, timeout=limits)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -40,8 +40,8 @@ def show() -> None:
     if given is None:
         return
     try:
-        table = read(given.getvalue(), schema)
-        color = None if COLOR in names(table) else right.segmented_control(
+        table, problems = read(given.getvalue(), schema)
+        color = None if COLOR in names(table.columns) else right.segmented_control(
             "Colour of these wines", schema["colors"], default=schema["colors"][0], required=True
         )  # fmt: skip
     except NotATable as error:
@@ -49,7 +49,7 @@ def show() -> None:
         return
     key = (given.file_id, color)
     if st.session_state.get("scored", (None,))[0] != key:
-        st.session_state.scored = (key, score(table, schema, color))
+        st.session_state.scored = (key, score(table, problems, schema, color))
     result(st.session_state.scored[1], given.name)
 
 
@@ -68,39 +68,74 @@ def columns(schema: Schema) -> pd.DataFrame:
     return pd.DataFrame([*rows, color], columns=["Column", "Holds", "Meaning"])
 
 
-def names(table: pd.DataFrame) -> dict[str, str]:
+def names(columns: Iterable[str]) -> dict[str, str]:
     """Our name of a column → its name in the file."""
-    return {str(column).strip().lower().replace(" ", "_"): str(column) for column in table.columns}
+    return {column.strip().lower().replace(" ", "_"): column for column in columns}
 
 
-def read(content: bytes, schema: Schema) -> pd.DataFrame:
-    """The file as a table of texts; NotATable when it is none, or lacks a measurement."""
-    if not content.strip():
-        raise NotATable("the file is empty.")
+def read(content: bytes, schema: Schema) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The file as a table of texts with rows counted from 1, and by row why its cells do not fit the columns.
+
+    NotATable when it is no table, or lacks a measurement.
+    """
     if len(content) > MEGABYTES * 1_000_000:
         raise NotATable(f"the file is larger than {MEGABYTES} MB: split it.")
-    text = decode(content)
+    text = decode(content).strip("\r\n")
+    if not text.strip():
+        raise NotATable("the file is empty.")
     wanted = [field["name"] for field in schema["fields"]]
+    head, *rows = cells(text, delimiter(text, wanted))
+    check(head, wanted)
+    if not rows:
+        raise NotATable("there are column names but no wines in it.")
+    problems = {
+        number: f"there are {len(row)} cells, but {len(head)} columns: write decimals with a point, or quote them"
+        for number, row in enumerate(rows, 1)
+        if any(row[len(head) :])
+    }
+    filled = [(row + [""] * len(head))[: len(head)] for row in rows]
+    table = pd.DataFrame(filled, columns=unique(head), index=range(1, len(rows) + 1), dtype=str)
+    return table, problems
+
+
+def delimiter(text: str, wanted: Sequence[str]) -> str:
+    """What separates the columns."""
     head = text.splitlines()[0].lower().replace(" ", "_")
     separator = max(";,\t|", key=head.count)
-    if not head.count(separator) and not any(name in head for name in wanted):
-        raise NotATable(f"its first row holds no column names: they must be {', '.join(wanted)}.")
-    if not head.count(separator):
+    if separator in head:
+        return separator
+    if any(name in head for name in wanted):
         raise NotATable("its columns are not separated by semicolons, commas or tabs: save it as CSV.")
+    raise NotATable(f"its first row holds no column names: they must be {', '.join(wanted)}.")
+
+
+def cells(text: str, separator: str) -> list[list[str]]:
+    """The rows that are not empty."""
+    lines = io.StringIO(text, newline="")
     try:
-        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (pd.errors.ParserError, csv.Error) as error:
-        raise NotATable(f"it cannot be read as CSV ({error}): look at that row.") from None
-    missing = [name for name in wanted if name not in names(table)]
-    if missing:
+        return [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True) if any(row)]
+    except csv.Error as error:
+        raise NotATable(f"it cannot be read as CSV ({error}): look for a quotation mark without its pair.") from None
+
+
+def check(head: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse columns that are missing, or there twice."""
+    found = [name for column in head for name in names([column])]
+    if missing := [name for name in wanted if name not in found]:
         raise NotATable(f"the columns {', '.join(missing)} are missing. The template has all of them.")
-    if table.empty:
-        raise NotATable("there are column names but no wines in it.")
-    return table
+    if twice := [name for name in (*wanted, COLOR) if found.count(name) > 1]:
+        raise NotATable(f"the columns {', '.join(twice)} are there twice: keep one of each.")
+
+
+def unique(head: Sequence[str]) -> list[str]:
+    """The columns' names, where one comes again with its number behind."""
+    return [f"{name}.{number}" if name in head[:number] else name for number, name in enumerate(head)]
 
 
 def decode(content: bytes) -> str:
-    """The file's text; UTF-8, or what a spreadsheet in Western Europe writes."""
+    """The file's text; Unicode, or what a spreadsheet in Western Europe writes."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
     if b"\x00" in content:
         raise NotATable("this is no text file: save the table as CSV.")
     try:
@@ -125,16 +160,19 @@ def wine(row: Mapping[Any, str], columns: Mapping[str, str], schema: Schema, col
     return found
 
 
-def score(table: pd.DataFrame, schema: Schema, color: str | None) -> pd.DataFrame:
+def score(table: pd.DataFrame, problems: Mapping[int, str], schema: Schema, color: str | None) -> pd.DataFrame:
     """The table with the columns of RESULTS behind its own; rows that cannot be scored say why in `problem`."""
-    columns, rows = names(table), table.to_dict("records")
+    known = names(table.columns)
     wines: dict[int, dict[str, Any]] = {}
-    scored: list[dict[str, Any]] = [{} for _ in rows]
-    for number, row in enumerate(rows):
+    scored: dict[int, dict[str, Any]] = {}
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
-            wines[number] = wine(row, columns, schema, color)
+            wines[number] = wine(row, known, schema, color)
         except NotANumber as error:
             scored[number] = {"problem": str(error)}
+    for number, problem in problems.items():
+        wines.pop(number, None)
+        scored[number] = {"problem": problem}
     bar = st.progress(0.0, "Scoring …")
     waiting = list(wines)
     for start in range(0, len(waiting), CHUNK):
@@ -143,8 +181,9 @@ def score(table: pd.DataFrame, schema: Schema, color: str | None) -> pd.DataFram
             scored[number] = told(answer)
         bar.progress(min(1.0, (start + CHUNK) / len(waiting)), f"Scored {min(start + CHUNK, len(waiting)):,} wines")
     bar.empty()
-    table = table.set_axis(range(1, len(table) + 1))  # as people count
-    results = pd.DataFrame(scored, columns=list(RESULTS), index=table.index)
+    told_nothing = {"warnings": "", "problem": ""}
+    answers = [told_nothing | scored[number] for number in table.index]
+    results = pd.DataFrame(answers, columns=list(RESULTS), index=table.index)
     taken = {name: f"{name}_predicted" for name in RESULTS if name in table.columns}
     return pd.concat([table, results.rename(columns=taken)], axis=1)
 
@@ -165,7 +204,7 @@ def told(answer: dict[str, Any] | list[Problem]) -> dict[str, Any]:
 def result(scored: pd.DataFrame, name: str) -> None:
     """What came of the file: counts, problems, table, histogram and download."""
     score_column, problem_column = own(scored, "score"), own(scored, "problem")
-    bad = scored[scored[problem_column].notna()]
+    bad = scored[scored[problem_column] != ""]
     good = scored[score_column].dropna()
     st.markdown(
         f"**{len(good):,} of {len(scored):,} wines scored.**" + (f" {len(bad):,} could not be." if len(bad) else "")
@@ -181,13 +220,20 @@ def result(scored: pd.DataFrame, name: str) -> None:
     if len(bad):
         st.markdown("##### Rows that could not be scored")
         shown = pd.DataFrame({"row": bad.index, "what is wrong": bad[problem_column]})
-        st.dataframe(shown, hide_index=True, width="stretch")
+        narrow = {"row": st.column_config.NumberColumn(width="small")}
+        st.dataframe(shown, hide_index=True, width="stretch", column_config=narrow)
         st.caption("Row 1 is the first one below the column names.")
     if len(good):
         charts.histogram(good.tolist())
     st.markdown("##### All rows")
     first = [own(scored, each) for each in RESULTS]
-    st.dataframe(scored[[*first, *(each for each in scored.columns if each not in first)]], width="stretch")
+    wide = {own(scored, each): st.column_config.TextColumn(width="medium") for each in ("warnings", "problem")}
+    figures = {own(scored, each): st.column_config.NumberColumn(format="%.2f") for each in ("score", "low", "high")}
+    st.dataframe(
+        scored[[*first, *(each for each in scored.columns if each not in first)]],
+        width="stretch",
+        column_config=wide | figures,
+    )
     st.caption("A click on a column's head sorts.")
 
 
