@@ -283,7 +283,10 @@ def curve(schema: Schema, found: Answer) -> None:
         st.caption(f"{error} {error.advice}")
         return
     charts.curve(points, field["label"], field["unit"], value, found.prediction["quality"])
-    st.caption("An association in the wines that the model knows, not advice: changing one thing changes others.")
+    gaps = " Where the line is missing, no such wine is possible." if any(score is None for _, score in points) else ""
+    st.caption(
+        f"An association in the wines that the model knows, not advice: changing one thing changes others.{gaps}"
+    )
 
 
 def derived(found: Answer) -> None:
