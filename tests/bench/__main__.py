@@ -1,0 +1,106 @@
+"""`make bench`: the serving path and the pipeline, in one go; figures to reports/bench.json and a plot beside it."""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+import onnxruntime
+import pandas as pd
+from sklearn.ensemble import RandomForestRegressor
+
+from tests import tiny
+from tests.bench import pipeline, serving
+from tests.conftest import ROOT
+from wine_serving.errors import WineServingError
+from wine_serving.registry import MODEL, PRODUCTION, open_registry
+from wine_serving.schema import TARGET
+from wine_serving.settings import Settings
+
+REPORTS = ROOT / "reports"
+
+
+def main() -> int:
+    """Measure, print, and write what was measured."""
+    registry = open_registry(Settings.from_environment().registry)
+    try:
+        record = registry.record(f"{MODEL}:{PRODUCTION}")
+    except WineServingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    bundle, dataset = registry.fetch(record.ref), registry.fetch(record.inputs[0])
+    train = pd.read_parquet(dataset / "train.parquet")
+    wines = tiny.as_wines(train.sample(500, random_state=0))
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        forest = RandomForestRegressor(100, min_samples_leaf=3, max_features=4, random_state=0)
+        joblib.dump(forest.fit(tiny.encode_table(train), train[TARGET]), scratch / "forest.joblib")
+        variables = {"BENCH_FOREST": str(scratch / "forest.joblib"), "WINE_MODEL": record.ref}
+        print(f"Serving {record.ref}: {serving.ROUNDS} rounds, the servers in turn", flush=True)
+        served = serving.measure(wines, scratch, variables)
+        print_serving(served)
+        if serving.CORES:
+            serving.psutil.Process().cpu_affinity(serving.CORES)
+        stages = pipeline.added(scratch)
+    rmse = pipeline.default_rmse(dataset)
+    model = {
+        "RMSE, mean of five repeats of 10 folds": float(np.mean(rmse)),
+        "RMSE, sd between repeats": float(np.std(rmse, ddof=1)),
+        "model.onnx, MB": (bundle / "model.onnx").stat().st_size / 1e6,
+    }
+    print_table("Pipeline, quick profile", stages)
+    print_table("Default model", {"random forest": model})
+    machine = {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()}
+    result = {
+        "machine": machine | {"onnxruntime": onnxruntime.__version__},
+        "model": record.ref, "baseline": serving.BASELINE, "serving": served, "pipeline": stages, "default": model,
+    }  # fmt: skip
+    REPORTS.mkdir(exist_ok=True)
+    (REPORTS / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    plot(served)
+    print(f"Written to {REPORTS / 'bench.json'} and {REPORTS / 'bench.svg'}")
+    return 0
+
+
+def print_serving(served: dict[str, dict[str, float]]) -> None:
+    """Each figure with its ratio to the baseline."""
+    base = served[serving.BASELINE]
+    rows = {
+        name: {figure: with_ratio(value, base.get(figure)) for figure, value in figures.items()}
+        for name, figures in served.items()
+    }
+    print(pd.DataFrame(rows).fillna("").to_string())
+
+
+def with_ratio(value: float, base: float | None) -> str:
+    """A figure, and how many times the baseline's it is."""
+    return f"{value:,.4g} ({value / base:.2f} ×)" if base else f"{value:,.4g}"
+
+
+def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
+    """A table with its title."""
+    print(f"\n{title}\n{pd.DataFrame(rows).T.round(3).to_string()}", flush=True)
+
+
+def plot(served: dict[str, dict[str, float]]) -> None:
+    """Throughput as ratios to the baseline."""
+    base = served[serving.BASELINE]
+    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    names = list(served)[::-1]
+    for offset, connections, colour in ((-0.2, 16, "#7b2d43"), (0.2, 64, "#c9a227")):
+        key = f"requests/s at {connections} connections"
+        ratios = [served[name][key] / base[key] for name in names]
+        bars = axes.barh(np.arange(len(names)) + offset, ratios, 0.38, color=colour, label=f"{connections} connections")
+        axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.axvline(1, color="grey", linewidth=1)
+    axes.set(title="Throughput on one core, as a ratio to floor A", yticks=range(len(names)), yticklabels=names)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(REPORTS / "bench.svg")
+
+
+sys.exit(main())
