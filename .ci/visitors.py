@@ -24,7 +24,7 @@ JSON: Final = {"Content-Type": "application/json"}
 
 
 def ask_api(address: str) -> None:
-    """One connection that is kept, and a wine after the other on it; a batch and an explanation at the end."""
+    """One connection that is kept, and a wine after the other on it; a batch at the end."""
     api = http.client.HTTPConnection(urlsplit(address).netloc, timeout=SECONDS)
 
     def ask(path: str, body: object = None) -> dict[str, object]:
