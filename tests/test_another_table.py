@@ -16,7 +16,7 @@ import pytest
 from tests import servers
 from tests.conftest import ROOT
 
-ROOMS = ("notebooks", "wine_serving")
+ROOMS = ("notebooks", "wine_serving", "wine_ui")
 CONTRACT = '''class Wine(BaseModel):
     """One cheese as a dairy measures it."""
 
@@ -38,6 +38,16 @@ SETTINGS = {
     "TARGET_RANGE": "(0, 10)",
     "_FIRST": '{"cow": (30.0, 1.8, 40.0, 700.0, 20.0), "goat": (25.0, 1.5, 55.0, 300.0, 4.0)}',
 }
+PAGE = [
+    ("client.py", 'COLOR: Final = "color"', 'COLOR: Final = "milk"'),
+    ("facts.py", "return [molecular_sulfur(wine), dryness(wine), *limits(wine)]", "return []"),
+    ("score.py", "    lab_units(schema)\n", ""),
+]
+VISIT = """
+from streamlit.testing.v1 import AppTest
+page = AppTest.from_file("wine_ui/app.py", default_timeout=60).run()
+print([each.label for each in page.text_input], page.metric[0].value, [each.value for each in page.exception])
+"""
 FETCH = 'paths, source = {"cheese.csv": Path(data_dir) / "cheese.csv"}, data_dir\nDIGESTS = {}'
 READ = 'tables = [read_table(paths["cheese.csv"]).assign(source="dairy")]'
 
@@ -58,6 +68,10 @@ def dairy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edit(project, "01_data", "tables = [", READ, keep_after="if extra_csv:")
     edit(project, "04_evaluation", "EXPECTED = ", 'EXPECTED = {"Fat": "raises"}', keep_after='if bundles["candidate"]:')
     edit(project, "04_evaluation", "PAPER = {", "PAPER = {}", keep_after="\n\ndef protocol")
+    for name, old, new in PAGE:
+        path = project / "wine_ui" / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
     random = np.random.default_rng(0)
     cheeses = pd.DataFrame(
         {
@@ -109,3 +123,13 @@ def test_another_table_is_trained_judged_and_served(dairy: Path, tmp_path: Path)
         assert refused.json()["errors"][0]["field"] == "milk"
         schema = httpx.get(f"{server.address}/schema").json()
         assert [field["label"] for field in schema["fields"]] == ["Fat", "Salt", "Moisture", "Calcium", "Age"]
+        seen = subprocess.run(
+            [sys.executable, "-c", VISIT],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=given | variables | {"WINE_API_URL": server.address},
+            cwd=dairy,
+        )
+        assert "'Fat (g/100 g)'" in seen.stdout
+        assert "of 10" in seen.stdout

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from wine_ui.client import Client, Measured
+from wine_ui.client import COLOR, Client, Measured
 
 STEPS: Final = 5  # values between which an assumed measurement is moved
 POINTS: Final = 41  # of a what-if curve
@@ -36,7 +36,7 @@ class Answer:
 def assess(client: Client, schema: Mapping[str, Any], color: str, numbers: Mapping[str, float]) -> Answer:
     """Ask the API about one wine; what is not in `numbers` is taken as typical for its colour."""
     assumed = {field["name"]: field["typical"][color] for field in schema["fields"] if field["name"] not in numbers}
-    wine: Measured = {"color": color, **numbers, **assumed}
+    wine: Measured = {COLOR: color, **numbers, **assumed}
     prediction = client.predict(wine)
     explanation = client.explain(wine)
     return Answer(wine, prediction, explanation, assumed, _spread(client, schema, color, wine, assumed))

@@ -8,11 +8,13 @@ ApiError
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 import httpx
 
 from wine_ui.settings import Settings
+
+COLOR: Final = "color"  # the category of a wine, as the API names it
 
 Measured = Mapping[str, float | str]
 

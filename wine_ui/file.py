@@ -9,12 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from wine_ui import calm, charts
-from wine_ui.client import Problem
+from wine_ui.client import COLOR, Problem
 from wine_ui.units import NotANumber, read_number
 
 MEGABYTES: Final = 10
 CHUNK: Final = 1000  # wines a call: the progress bar moves, and one bad row costs little
-COLOR: Final = "color"
 RESULTS: Final = ("score", "low", "high", "grade", "warnings", "problem")
 
 Schema = Mapping[str, Any]

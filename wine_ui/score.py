@@ -10,7 +10,7 @@ import streamlit as st
 
 from wine_ui import calm, charts, facts, sheet, units
 from wine_ui.assess import Answer, assess, what_if
-from wine_ui.client import ApiError, Refused
+from wine_ui.client import COLOR, ApiError, Refused
 
 NEAREST: Final = "The nearest whole grade, and for how many of such wines it is the one that tasters gave."
 
@@ -47,7 +47,7 @@ def submit(schema: Schema) -> None:
     if problems:
         return
     try:
-        state.answer = assess(calm.client(), schema, st.session_state[sheet.COLOR], numbers)
+        state.answer = assess(calm.client(), schema, st.session_state[COLOR], numbers)
     except Refused as refused:
         state.problems = {problem["field"] or "": problem["message"] for problem in refused.problems}
     except ApiError as error:
@@ -78,10 +78,10 @@ def form(schema: Schema) -> None:
         "Colour",
         list(colors),
         format_func=colors.__getitem__,
-        key=sheet.COLOR,
+        key=COLOR,
         required=True,
     )
-    color = st.session_state[sheet.COLOR]
+    color = st.session_state[COLOR]
     for group, fields in groupby(schema["fields"], key=lambda field: field["group"]):
         st.markdown(f"##### {group}")
         for number, field in enumerate(fields):
@@ -180,7 +180,7 @@ def answer(schema: Schema) -> None:
         return
     for warning in warnings(None):
         st.warning(warning)
-    color, prediction = str(found.wine["color"]), found.prediction
+    color, prediction = str(found.wine[COLOR]), found.prediction
     counts = schema["distribution"][color]
     charts.distribution(counts, color, prediction["quality"], found.low, found.high, schema["target"])
     assumptions(schema, found)
@@ -215,7 +215,7 @@ def outdated(schema: Schema, found: Answer) -> bool:
     """Whether the form says something else than what was answered."""
     numbers, problems = sheet.measured(schema)
     given = {name: value for name, value in found.wine.items() if name not in found.assumed}
-    return bool(problems) or given != numbers | {"color": st.session_state[sheet.COLOR]}
+    return bool(problems) or given != numbers | {COLOR: st.session_state[COLOR]}
 
 
 def headline(found: Answer) -> None:
@@ -249,7 +249,7 @@ def assumptions(schema: Schema, found: Answer) -> None:
 
 def why(schema: Schema, found: Answer) -> None:
     """Which measurements pushed the score up or down."""
-    labels = {field["name"]: field["label"] for field in schema["fields"]} | {"color": "Colour"}
+    labels = {field["name"]: field["label"] for field in schema["fields"]} | {COLOR: "Colour"}
     table = pd.DataFrame(found.explanation["contributions"])
     table["value"] = table["field"].map(lambda name: shown(found.wine[name]))
     table["label"] = table["field"].map(labels) + " " + table["value"]
@@ -276,7 +276,7 @@ def curve(schema: Schema, found: Answer) -> None:
         key="what_if",
     )
     field, value = fields[name], float(found.wine[name])
-    low, high = field["usual"][found.wine["color"]]
+    low, high = field["usual"][found.wine[COLOR]]
     try:
         points = what_if(calm.client(), found.wine, name, min(low, value), max(high, value))
     except ApiError as error:

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import streamlit as st
 
+from wine_ui.client import COLOR
 from wine_ui.units import NotANumber, read_number
 
 MINE: Final = "mine"
 START: Final = "start"
-COLOR: Final = "color"
 
 Schema = Mapping[str, Any]
 
