@@ -97,6 +97,7 @@ def visit(chromium: Browser, site: servers.Server) -> Iterator[Visit]:
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.goto(path if path.startswith("http") else f"{site.address}/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_test_id("stHtml")).to_be_attached()  # the page's own style comes a moment later
         settled(page)
         return page
 
