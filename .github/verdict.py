@@ -40,7 +40,7 @@ def summary(verdict: dict[str, Any] | None) -> str:
         "",
         *table(verdict["candidate"], verdict["production"]),
         "",
-        f"Dataset {verdict['dataset']}; test split; 95 % intervals in brackets.",
+        f"Dataset {verdict['dataset']['version']}; test split; 95 % intervals in brackets.",
     ]
     return "\n".join(lines)
 

@@ -22,7 +22,7 @@ def verdict(word: str, *, promoted: bool = False, production: str | None = "v1")
         "promoted": promoted,
         "reasons": ["as good as production"],
         "gates": [],
-        "dataset": "v0",
+        "dataset": {"version": "v0", "digest": "354d27480a94"},
         "candidate": MODELS["v1" if word == "unchanged" else "v2"],
         "production": MODELS[production] if production else None,
     }
@@ -74,6 +74,7 @@ def test_the_summary_shows_both_models_with_their_intervals(folder: Path) -> Non
     lines = ask(folder, "summary").splitlines()
     assert lines[0] == "## Verdict: decline"
     assert "| RMSE | 0.681 (0.652 to 0.710) | 0.681 (0.652 to 0.710) |" in lines
+    assert lines[-1].startswith("Dataset v0;")
 
 
 def test_a_pipeline_that_stopped_has_a_summary_too(folder: Path) -> None:
