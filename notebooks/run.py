@@ -128,6 +128,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
     executed, started = reports / notebook.name, time.perf_counter()
     print(f"── {notebook.stem}", flush=True)
     failure = None
+    tracking.begin()
     try:
         papermill.execute_notebook(
             notebook,
@@ -141,6 +142,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
     except PapermillExecutionError as error:
         failure = f"{error.ename}: {error.evalue}"
     page = render(executed)
+    tracking.add_report(page, failed=failure is not None)
     print(f"   {time.perf_counter() - started:.0f} s, report: {page}", flush=True)
     if failure:
         print(f"{notebook.stem} stopped: {failure}", file=sys.stderr)
@@ -205,10 +207,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     given.reports.mkdir(parents=True, exist_ok=True)
-    for notebook, parameters in todo.items():
-        if not execute(notebook, parameters, given.reports):
-            return 1
-        follow_up(notebook, given.reports)
+    try:
+        for notebook, parameters in todo.items():
+            if not execute(notebook, parameters, given.reports):
+                return 1
+            follow_up(notebook, given.reports)
+    except WineServingError as error:
+        print(error, file=sys.stderr)
+        return 1
     if "04_evaluation" in given.notebooks:
         print(outcome(json.loads((given.reports / "verdict.json").read_text(encoding="utf-8")), given.reports))
     return 0

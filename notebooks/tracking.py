@@ -2,12 +2,14 @@
 
 import netrc
 import os
+import secrets
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wine_serving.registry import current_commit, open_registry
+from wine_serving.registry import current_commit, open_registry, tracking
 from wine_serving.settings import ROOT, Settings
+from wine_serving.wandb_errors import explain
 
 DEFAULTS = {  # quiet, bounded, and this project's only; what the environment says comes first
     "WANDB_DIR": str(ROOT / "artifacts"),
@@ -33,6 +35,27 @@ def prepare() -> None:
     os.environ.setdefault("WANDB_RUN_GROUP", time.strftime("pipeline-%Y%m%d-%H%M%S"))
     if commit := current_commit():
         os.environ.setdefault("WANDB_GIT_COMMIT", commit)
+
+
+def begin() -> None:
+    """Give the next notebook's run an id, by which its finished report finds it."""
+    os.environ["WANDB_RUN_ID"] = secrets.token_hex(4)
+
+
+def add_report(page: Path, failed: bool) -> None:
+    """Add the finished page to the run that its notebook made, where runs go to W&B and are not only recorded."""
+    run_id = os.environ.pop("WANDB_RUN_ID")  # whatever else this process makes at W&B is no part of that run
+    if os.environ.get("WANDB_MODE", "online") != "online":
+        return
+    import wandb
+
+    place = tracking(Settings.from_environment().registry)
+    try:
+        run = wandb.init(id=run_id, resume="allow", job_type=page.stem, **place)
+        run.log({"report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
+        run.finish(exit_code=int(failed))
+    except wandb.Error as error:
+        raise explain(error, place["project"]) from None
 
 
 def has_login() -> bool:
