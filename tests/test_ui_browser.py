@@ -33,12 +33,15 @@ EVALUATION = {
     "report": "wine-quality-evaluation:v0",
 }
 STOPWATCH = """
+const score = () => document.querySelector("[data-testid=stMetricValue]")?.innerText;
+window.times = {};
 new MutationObserver(() => {
-  if (!window.first && document.querySelector("[data-testid=stMetricValue]")) window.first = performance.now();
-  const outdated = document.querySelector(".st-key-headline [data-testid=stAlert]");
-  if (window.pressed && !window.answered && !outdated) window.answered = performance.now();
-}).observe(document, { childList: true, subtree: true });
-document.addEventListener("click", () => { window.pressed = performance.now(); window.answered = null; }, true);
+  const now = performance.now();
+  if (!times.words && document.querySelector("h1")) times.words = now;
+  if (!times.score && score()) times.score = now;
+  if (times.pressed && !times.answer && score() !== times.before) times.answer = now - times.pressed;
+}).observe(document, { characterData: true, childList: true, subtree: true });
+document.addEventListener("click", () => Object.assign(times, { before: score(), pressed: performance.now() }), true);
 """
 READY = {  # what each address shows last
     "": "Answered by model v0",
@@ -400,24 +403,27 @@ def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
 
 def test_times_are_written_down(visit: Visit) -> None:
     """How long a visitor waits for the first score and for an answer, on this machine, into the report."""
-    first, answers = [], []
-    for _ in range(5):
+    words, scores, answers = [], [], []
+    for alcohol in ("9,5", "12,5", "9,5", "12,5", "9,5"):
         page = visit()
         expect(said(page)).to_be_visible()
-        first.append(page.evaluate("window.first"))
-    for number in range(5):
-        fill(page, "Alcohol (% vol)", f"{11 + number / 8}")
-        expect(page.get_by_text("The form has changed since")).to_be_visible()
+        before = said(page).inner_text()
+        fill(page, "Alcohol (% vol)", alcohol)
         press(page, "Score this wine")
-        expect(page.get_by_text("The form has changed since")).to_have_count(0)
-        answers.append(page.evaluate("window.answered - window.pressed"))
+        expect(said(page)).not_to_have_text(before)
+        times = page.evaluate("window.times")
+        words.append(times["words"])
+        scores.append(times["score"])
+        answers.append(times["answer"])
+        page.close()
     lines = [
         "# The page in a browser",
         "",
         "Medians of five, Chromium without a window, page, API and browser on one machine. The pictures lie beside.",
         "",
-        f"- first score on a warm server: {statistics.median(first):.0f} ms after the visitor asks for the page",
+        f"- first words, on a warm server: {statistics.median(words):.0f} ms after the visitor asks for the page",
+        f"- a scored wine: {statistics.median(scores):.0f} ms after the visitor asks for the page",
         f"- an answer: {statistics.median(answers):.0f} ms after the button",
     ]
     (REPORT / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert all(time > 0 for time in first + answers)
+    assert all(time > 0 for time in words + scores + answers)
