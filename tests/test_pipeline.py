@@ -20,7 +20,7 @@ from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry_folder import FolderRegistry
 
-pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(900)]  # notebooks in kernels of their own
+pytestmark = pytest.mark.timeout(900)  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
 FEW = ("-p", "n_trees", "2", "-p", "n_resamples", "200")  # what tests need not know exactly
 
@@ -37,6 +37,7 @@ def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.
     """The runner on this registry, offline, as make starts it."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
     variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "offline", "WANDB_DIR": str(reports.parent)}
+    variables["MPLBACKEND"] = "agg"  # as many a machine without a screen has it: figures belong in reports all the same
     command = [sys.executable, ROOT / "notebooks" / "run.py", "--profile", "quick", "--reports", reports, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=given | variables)
 
@@ -144,12 +145,14 @@ def test_served_scores_are_those_that_were_judged(pipeline: Pipeline, tmp_path: 
     assert [{name: value for name, value in each.items() if name not in ids} for each in singles] == batch
 
 
-def test_notebooks_run_interactively_with_their_defaults(own: Pipeline) -> None:
+def test_notebooks_run_interactively_with_their_defaults(own: Pipeline, tmp_path: Path) -> None:
     """From their own folder, as JupyterLab starts them; nothing is promoted and `candidate` stays."""
-    aliases = own.registry.aliases(MODEL)
-    command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:xdist", "-q", ROOT / "notebooks"]
-    given = os.environ | {"WINE_REGISTRY": f"folder:{own.registry.root}", "WANDB_MODE": "disabled"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=given, cwd=ROOT)
+    aliases, project = own.registry.aliases(MODEL), tmp_path / "project"  # a copy, as they write into its reports
+    for room in ("notebooks", "wine_serving"):
+        shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:xdist", "-q", project / "notebooks"]
+    variables = {"WINE_REGISTRY": f"folder:{own.registry.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)
     assert done.returncode == 0, done.stdout
     assert "5 passed" in done.stdout
     standing = own.registry.aliases(MODEL)

@@ -176,7 +176,6 @@ def ready(checkout: Path) -> Path:
     return checkout
 
 
-@pytest.mark.xdist_group("set-up")
 def test_set_up_installs_the_lock_and_the_project(ready: Path) -> None:
     """The environment holds what the lock pins, and the project itself from this very checkout."""
     listed = run(f"{ready}/.venv/bin/python", "-m", "pip", "list", "--format=json", cwd=ready)
@@ -186,7 +185,6 @@ def test_set_up_installs_the_lock_and_the_project(ready: Path) -> None:
     assert installed["wine-quality"]["editable_project_location"] == str(ready)
 
 
-@pytest.mark.xdist_group("set-up")
 def test_second_set_up_costs_nothing(ready: Path) -> None:
     """With nothing changed nothing is run, whether the Python is named again or not."""
     for arguments in ([], [f"PYTHON={sys.executable}"]):
@@ -194,7 +192,6 @@ def test_second_set_up_costs_nothing(ready: Path) -> None:
         assert (again.returncode, again.stdout) == (0, "")
 
 
-@pytest.mark.xdist_group("set-up")
 def test_outputs_never_reach_git(ready: Path) -> None:
     """What is added to git has no outputs and no counts, and still its tags and its cells' names."""
     cell = {"cell_type": "code", "id": "settings", "metadata": {"tags": ["parameters"]}, "source": ["seed: int = 0"]}
@@ -216,7 +213,6 @@ def test_outputs_never_reach_git(ready: Path) -> None:
     assert json.loads((ready / "x.ipynb").read_text()) == added
 
 
-@pytest.mark.xdist_group("set-up")
 def test_conda_environment_gets_the_project_and_nothing_beside_it(ready: Path, tmp_path: Path) -> None:
     """Inside conda make uses that Python, adds the project once, and creates no other environment."""
     copy = shutil.copytree(ready, tmp_path / "copy", ignore=shutil.ignore_patterns(".venv"))
@@ -231,7 +227,6 @@ def test_conda_environment_gets_the_project_and_nothing_beside_it(ready: Path, t
     assert not (copy / ".venv").exists()
 
 
-@pytest.mark.xdist_group("set-up")
 def test_remains_of_an_attempt_are_no_environment(ready: Path) -> None:
     """A .venv that was not finished is made anew, whatever is in it."""
     for mark in (ready / ".venv").glob(".ready*"):

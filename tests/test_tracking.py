@@ -16,7 +16,7 @@ from tests.wandb_server.app import WandbServer
 from tests.wandb_server.fixtures import serve
 from tests.wandb_server.store import Run
 
-pytestmark = [pytest.mark.xdist_group("tracking"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 STAGES = ("01_data", "03_training", "04_evaluation")
 FEW = ("-p", "n_trees", "2", "-p", "n_resamples", "200")
 
