@@ -27,6 +27,7 @@ STAND_IN = Path(os.environ["STAND_IN"])
 API, PAGE = "wine-quality-api", "wine-quality-frontend"
 PREFIX = "europe-west1-docker.pkg.dev/a-project/wine-quality"
 
+REPORTS = "https://somebody.github.io/wine"
 LINT = {"FAKE_GCLOUD_LINT": os.environ["GCLOUD_LINT"]} if "GCLOUD_LINT" in os.environ else {}
 
 State = dict[str, tuple[dict[str, int], str | None]]  # service → traffic, revision tagged `previous`
@@ -106,7 +107,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def first(world: World) -> subprocess.CompletedProcess[str]:
     """The first release."""
-    return world.run("release", **LINT)
+    return world.run("release", WINE_REPORTS_URL=REPORTS, **LINT)
 
 
 @pytest.fixture
@@ -129,7 +130,8 @@ def test_a_first_release_that_fails_leaves_the_placeholder(world: World) -> None
 def test_the_first_release(released: World) -> None:
     """Both services serve their new revision, whole."""
     assert all(list(traffic.values()) == [100] for traffic, _ in released.serving().values())
-    assert released.services()[PAGE]["env"] == {"WINE_API_URL": released.address(API)}
+    variables = {"WINE_API_URL": released.address(API), "WINE_REPORTS_URL": REPORTS}
+    assert released.services()[PAGE]["env"] == variables
     assert released.services()[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
     released.check_visitors()
 

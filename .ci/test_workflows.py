@@ -1,7 +1,7 @@
 """The workflows, executed whole on this machine: what ran, what was skipped, what build and deployment were given.
 
 Needs root, buildah, a base image as BASE_IMAGE, RUN_WORKFLOW (a program that runs a workflow with stand-ins for remote
-actions, which write down their inputs) and STAND_IN, the folder with the stand-in `gcloud`. The three runs follow each
+actions, which write down their inputs) and STAND_IN, the folder with the stand-in `gcloud`. The runs follow each
 other as in a repository's life; what one remembers the next finds. Each job starts with a checkout and a copy of this
 machine's environment, as from a cache, which `make environment` then makes its own.
 """
@@ -141,9 +141,16 @@ def push(folder: Path, retrain: Run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def pull_request(folder: Path, push: Run) -> Run:
-    """From a branch of the repository itself."""
+def moved(folder: Path, push: Run) -> Run:
+    """Somebody has moved `production` in the registry, and says so."""
     assert push.ended_well, push.log
+    return Run(folder / "moved", "main", "repository_dispatch", {"action": "production", "ref": "refs/heads/main"})
+
+
+@pytest.fixture(scope="module")
+def pull_request(folder: Path, moved: Run) -> Run:
+    """From a branch of the repository itself."""
+    assert moved.ended_well, moved.log
     head = {"ref": "a-branch", "sha": COMMIT, "repo": {"full_name": "somebody/wine"}}
     request = {"number": 7, "head": head, "base": {"ref": "main"}, "user": {"login": "somebody"}}
     return Run(folder / "pull-request", "pull-request", "pull_request", {"pull_request": request, "number": 7})
@@ -216,6 +223,14 @@ def test_without_variables_and_secrets_all_is_green_and_says_what_to_set(push: R
     assert "set the variable PAGES" in push.said
 
 
+def test_a_moved_alias_is_released_without_training(moved: Run) -> None:
+    """The version that carries the alias now is tested and built; no notebook trains, and no report is published."""
+    assert moved.ended_well, moved.log
+    assert sorted(moved.jobs) == ["build", "lint", "notebooks", "tests", "train"]
+    assert not any("make pipeline" in step for step in moved.steps("train"))
+    assert "MODEL_VERSION=v0" in moved.given("build-push-action")[-2]["build-args"].split()
+
+
 def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
     """Lint, tests, notebooks, images, and one comment with the verdict against production; nothing is written back."""
     assert pull_request.ended_well, pull_request.log
@@ -230,7 +245,7 @@ def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
     assert {"quick-reports", "04_evaluation.html"} <= pull_request.artifacts()
 
 
-def test_only_main_writes_the_memory(push: Run, pull_request: Run) -> None:
-    """Two runs on main, two assets; the pull request left none."""
+def test_only_main_writes_the_memory(moved: Run, pull_request: Run) -> None:
+    """Three runs on main, three assets; the pull request left none."""
     assert pull_request.ended_well, pull_request.log
-    assert len([*(push.folder.parent / "memory" / "registry").iterdir()]) == 2
+    assert len([*(moved.folder.parent / "memory" / "registry").iterdir()]) == 3

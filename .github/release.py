@@ -198,9 +198,10 @@ def api_environment(settings: Settings, version: str) -> tuple[str, ...]:
 
 
 def page_environment(settings: Settings, api_url: str) -> tuple[str, ...]:
-    """The page knows where the API is, and its key where one is wanted."""
+    """The page knows where the API is, its key where one is wanted, and the reports where they are published."""
     secrets = {"WINE_API_KEY": "wine-api-key:latest"} if settings.key_required else {}
-    return environment({"WINE_API_URL": api_url}, secrets)
+    reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
+    return environment({"WINE_API_URL": api_url} | ({"WINE_REPORTS_URL": reports} if reports else {}), secrets)
 
 
 def environment(variables: dict[str, str], secrets: dict[str, str]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@
     python3 .github/verdict.py decision   model=vN and deploy=true or false, as outputs of a workflow's step
 
 Promotion and deployment are two things. A push deploys code: with the version that was just promoted, else with the one
-in production. A scheduled or manual retrain deploys only what it promoted. Without any production nothing is deployed.
+in production. A scheduled or manual retrain deploys only what it promoted. A repository_dispatch trains nothing and
+deploys the version to which somebody moved `production`. Without any production nothing is deployed.
 """
 
 import argparse
@@ -21,6 +22,8 @@ MEANING: Final = {
     "decline": "the candidate does not replace production",
     "unchanged": "the candidate is what production already is",
 }
+MOVED: Final = "repository_dispatch"
+NOTHING: Final = (None, False, "no version is in production: nothing is built or deployed until one is promoted")
 
 
 def summary(verdict: dict[str, Any] | None) -> str:
@@ -67,11 +70,24 @@ def decision(verdict: dict[str, Any], event: str) -> tuple[str | None, bool, str
         version = verdict["candidate"]["version"]
         return version, True, f"{version} was just promoted"
     if verdict["production"] is None:
-        return None, False, "no version is in production: nothing is built or deployed until one is promoted"
+        return NOTHING
     version = verdict["production"]["version"]
     if event == "push":
         return version, True, f"{verdict['verdict']}: the code is deployed with production's {version}"
     return version, False, f"{verdict['verdict']}: a retrain deploys only what it promotes; {version} stays"
+
+
+def moved() -> tuple[str | None, bool, str]:
+    """The same where production was moved outside of any pipeline: what its alias says now, not what an event says."""
+    from wine_serving.errors import NothingPromoted  # late: all else here runs without the environment
+    from wine_serving.registry import MODEL, PRODUCTION, open_registry
+    from wine_serving.settings import Settings
+
+    try:
+        version = open_registry(Settings.from_environment().registry).record(f"{MODEL}:{PRODUCTION}").version
+    except NothingPromoted:
+        return NOTHING
+    return version, True, f"production was moved to {version}"
 
 
 def main() -> int:
@@ -80,13 +96,14 @@ def main() -> int:
     parser.add_argument("command", choices=["summary", "decision"])
     command = parser.parse_args().command
     verdict = json.loads(VERDICT.read_text(encoding="utf-8")) if VERDICT.exists() else None
+    event = os.environ.get("GITHUB_EVENT_NAME", "push")
     if command == "summary":
         print(summary(verdict))
-    elif verdict is None:
+    elif verdict is None and event != MOVED:
         print(f"{VERDICT} is not there: run `make pipeline` first", file=sys.stderr)
         return 1
     else:
-        version, deploy, reason = decision(verdict, os.environ.get("GITHUB_EVENT_NAME", "push"))
+        version, deploy, reason = decision(verdict, event) if verdict and event != MOVED else moved()
         print(f"model={version or ''}\ndeploy={str(deploy).lower()}\nreason={reason}")
     return 0
 

@@ -50,6 +50,7 @@ READY = {  # what each address shows last
     "file": "Upload",
     "about": "Model card",
 }
+REPORTS = "https://somebody.github.io/wine"
 NAMES = {f"{feature.label} ({feature.unit})" if feature.unit else feature.label: feature.name for feature in FEATURES}
 Visit = Callable[..., Page]
 
@@ -69,7 +70,9 @@ def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def site(api: servers.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """A running page that asks that API."""
-    with servers.page(tmp_path_factory.mktemp("site") / "log", WINE_API_URL=api.address) as server:
+    with servers.page(
+        tmp_path_factory.mktemp("site") / "log", WINE_API_URL=api.address, WINE_REPORTS_URL=REPORTS
+    ) as server:
         yield server
 
 
@@ -311,6 +314,8 @@ def test_about_tells_who_answers(visit: Visit) -> None:
     for text in ("Model v0", "In production since", "0.50 points", "wine-quality-evaluation:v0", "CC BY 4.0"):
         expect(page.get_by_text(text).first).to_be_visible()
     expect(page.get_by_role("cell", name="91% (85% to 96%)")).to_be_visible()
+    report = page.get_by_role("link", name="wine-quality-evaluation:v0")
+    expect(report).to_have_attribute("href", f"{REPORTS}/history/v0/04_evaluation.html")
     shoot(page, "about")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from wine_serving.registry_folder import FolderRegistry
+
 ROOT = Path(__file__).parents[1]
 
 METRIC = {"value": 0.681, "low": 0.652, "high": 0.71}
@@ -29,7 +31,7 @@ def verdict(word: str, *, promoted: bool = False, production: str | None = "v1")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def checkout(tmp_path: Path) -> Path:
     """A checkout with the script alone."""
     (tmp_path / ".github").mkdir()
     (tmp_path / "reports").mkdir()
@@ -37,10 +39,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(folder: Path, command: str, event: str = "push") -> str:
+def ask(checkout: Path, command: str, event: str = "push", registry: Path = Path("nowhere")) -> str:
     """What the script prints for an event of GitHub's."""
-    script = [sys.executable, str(folder / ".github" / "verdict.py"), command]
-    environment = {"GITHUB_EVENT_NAME": event}
+    script = [sys.executable, str(checkout / ".github" / "verdict.py"), command]
+    environment = {"GITHUB_EVENT_NAME": event, "WINE_REGISTRY": f"folder:{registry}"}
     return subprocess.run(script, env=environment, check=True, capture_output=True, text=True, encoding="utf-8").stdout
 
 
@@ -59,24 +61,31 @@ DECISIONS = {
 
 @pytest.mark.parametrize(("event", "judged", "model", "deploy"), DECISIONS.values(), ids=list(DECISIONS))
 def test_promotion_and_deployment_are_two_things(
-    folder: Path, event: str, judged: dict[str, Any], model: str, deploy: str
+    checkout: Path, event: str, judged: dict[str, Any], model: str, deploy: str
 ) -> None:
     """Which version is deployed, and whether it is deployed now, follow from the verdict and the event."""
-    (folder / "reports" / "verdict.json").write_text(json.dumps(judged))
-    outputs = dict(line.partition("=")[::2] for line in ask(folder, "decision", event).splitlines())
+    (checkout / "reports" / "verdict.json").write_text(json.dumps(judged))
+    outputs = dict(line.partition("=")[::2] for line in ask(checkout, "decision", event).splitlines())
     assert (outputs["model"], outputs["deploy"]) == (model, deploy)
     assert outputs["reason"]
 
 
-def test_the_summary_shows_both_models_with_their_intervals(folder: Path) -> None:
+def test_a_moved_alias_deploys_the_version_that_it_names_now(checkout: Path, promoted: FolderRegistry) -> None:
+    """Without any training and any verdict; before the first promotion there is nothing to deploy."""
+    outputs = ask(checkout, "decision", "repository_dispatch", promoted.root).splitlines()
+    assert outputs == ["model=v0", "deploy=true", "reason=production was moved to v0"]
+    assert "deploy=false" in ask(checkout, "decision", "repository_dispatch", checkout / "empty")
+
+
+def test_the_summary_shows_both_models_with_their_intervals(checkout: Path) -> None:
     """A reviewer sees the verdict first, then the metrics side by side."""
-    (folder / "reports" / "verdict.json").write_text(json.dumps(verdict("decline")))
-    lines = ask(folder, "summary").splitlines()
+    (checkout / "reports" / "verdict.json").write_text(json.dumps(verdict("decline")))
+    lines = ask(checkout, "summary").splitlines()
     assert lines[0] == "## Verdict: decline"
     assert "| RMSE | 0.681 (0.652 to 0.710) | 0.681 (0.652 to 0.710) |" in lines
     assert lines[-1].startswith("Dataset v0;")
 
 
-def test_a_pipeline_that_stopped_has_a_summary_too(folder: Path) -> None:
+def test_a_pipeline_that_stopped_has_a_summary_too(checkout: Path) -> None:
     """Where no verdict was reached, the summary says where to look."""
-    assert "No verdict" in ask(folder, "summary")
+    assert "No verdict" in ask(checkout, "summary")

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from wine_ui import calm
+from wine_ui.settings import Settings
 
 Metrics = Mapping[str, Mapping[str, float]]
 
@@ -117,8 +118,10 @@ def origin(model: Mapping[str, Any]) -> None:
     if model["commit"]:
         lines.append(f"Code: commit `{model['commit'][:12]}`.")
     if report := evaluation.get("report"):
-        page = f"reports/history/{report.partition(':')[2]}/04_evaluation.html"
-        lines.append(f"Evaluation report: `{report}`, written to `{page}`.")
+        page = f"history/{report.partition(':')[2]}/04_evaluation.html"
+        published = Settings.from_environment().reports_url
+        link = f"[{report}]({str(published).rstrip('/')}/{page})" if published else f"`{report}`, in `reports/{page}`"
+        lines.append(f"Evaluation report: {link}.")
     run = (model["record"] or {}).get("run") or {}
     if run.get("url"):
         lines.append(f"Training run: [{run['name']}]({run['url']}).")

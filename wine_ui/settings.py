@@ -11,12 +11,13 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Where the API is, and the key that it wants."""
+    """Where the API is, the key that it wants, and where the reports are published, if anywhere."""
 
     model_config = SettingsConfigDict(env_prefix="WINE_", extra="ignore", frozen=True)
 
     api_url: AnyHttpUrl = AnyHttpUrl("http://localhost:8000")
     api_key: SecretStr | None = None
+    reports_url: AnyHttpUrl | None = None
 
     @classmethod
     def from_environment(cls) -> Self:
