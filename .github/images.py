@@ -64,6 +64,9 @@ def build(engine: str) -> None:
         flags = [f"--build-arg={key}={value}" for key, value in arguments.items()]
         if engine != "docker":
             flags.append("--format=docker")  # the OCI format has no HEALTHCHECK
+            # to their cache a LABEL is the same whatever its ARG has become
+            labels = {"revision": commit(), "version": version}
+            flags += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items()]
         flags += shlex.split(os.environ.get("BUILD_FLAGS", ""))
         say(f"build {image} with {engine}")
         run(engine, "build", *flags, f"--file={DOCKERFILES[name]}", f"--tag={image}", ".")
