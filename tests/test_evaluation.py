@@ -38,8 +38,9 @@ def in_that_registry(registry: FolderRegistry) -> Iterator[None]:
 
 
 def trained(seed: int, tamper: Callable[[Cells], None] | None = None, dataset: str = f"{DATASET}:v0") -> Cells:
-    """03_training up to its last cell, with few folds and no importance; `tamper` may change what is fitted."""
-    cells = Cells("03_training", seed=seed, n_folds=2, dataset=dataset).run(before="model = fit(model, X, y)\n")
+    """03_training up to its last cell, with few folds and trees, no importance; `tamper` may change what is fitted."""
+    cells = Cells("03_training", seed=seed, n_folds=2, n_estimators=40, dataset=dataset)
+    cells.run(before="model = fit(model, X, y)\n")
     if tamper:
         tamper(cells)
     return cells.run(before="importance = ").skip(to="residuals, half_width").run(before="TemporaryDirectory()")
