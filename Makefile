@@ -161,8 +161,11 @@ export: $(READY)
 restore save: $(READY)
 	@$(PY) .github/memory.py $@
 
-summary decision:
-	@$(ANY_PYTHON) .github/verdict.py $@
+summary:
+	@$(ANY_PYTHON) .github/verdict.py summary
+
+decision: $(READY)
+	@$(PY) .github/verdict.py decision
 
 # uv does not read pip's settings: whoever has an index of their own there means it for this, too.
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)

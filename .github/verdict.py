@@ -79,7 +79,7 @@ def decision(verdict: dict[str, Any], event: str) -> tuple[str | None, bool, str
 
 def moved() -> tuple[str | None, bool, str]:
     """The same where production was moved outside of any pipeline: what its alias says now, not what an event says."""
-    from wine_serving.errors import NothingPromoted  # late: all else here runs without the environment
+    from wine_serving.errors import NothingPromoted, WineServingError  # late: a summary needs no environment
     from wine_serving.registry import MODEL, PRODUCTION, open_registry
     from wine_serving.settings import Settings
 
@@ -87,6 +87,8 @@ def moved() -> tuple[str | None, bool, str]:
         version = open_registry(Settings.from_environment().registry).record(f"{MODEL}:{PRODUCTION}").version
     except NothingPromoted:
         return NOTHING
+    except WineServingError as error:
+        sys.exit(str(error))
     return version, True, f"production was moved to {version}"
 
 
