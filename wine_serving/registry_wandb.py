@@ -6,6 +6,7 @@ every move of an alias to this version; the card is the artifact's description. 
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # importing wandb costs a second and 47 MB: only while it is 
 
 BY_HAND: Final = "somebody in W&B"  # who moved an alias when nobody told this registry
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
+GIVEN_UP: Final = 3.0  # seconds until W&B's service process is killed, when it does not end after a failure
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
 
 
@@ -247,6 +249,7 @@ class WandbRegistry:
                 self._api = wandb.Api(timeout=self._patience)
             yield self._api
         except (wandb.Error, WandbApiFailedError, requests.RequestException, ValueError, TimeoutError) as error:
+            _bound_teardown()
             raise explain(error, self.place) from error
 
     def _artifact(self, ref: str) -> "wandb.Artifact":
@@ -457,3 +460,27 @@ def _make(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RegistryError(f"{directory} cannot be made ({error.strerror}): it keeps what W&B sent") from None
+
+
+def _bound_teardown() -> None:
+    """Have W&B's service process killed where it does not end by itself.
+
+    wandb 0.31 waits for its end without bound, and it never ends when the answer to a request that was given up meets a
+    closed connection before the request to end is read.
+    """
+    import wandb
+
+    connection = wandb.setup()._connection  # noqa: SLF001 - wandb offers no way to its process
+    service = connection._proc if connection else None  # noqa: SLF001
+    if service is None:  # none was started, or it belongs to another process
+        return
+    process = service._process  # noqa: SLF001
+
+    def join() -> int:
+        try:
+            return process.wait(GIVEN_UP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    service.join = join  # type: ignore[method-assign]
