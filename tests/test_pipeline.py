@@ -167,6 +167,7 @@ def test_two_versions_are_compared(own: Pipeline) -> None:
     page = (own.reports / "compare.html").read_text()
     for said in ("parameter seed", "v1 minus v0", "apart"):
         assert said in page
+    assert "hyperparameter max_depth" not in page, "it is unset in both"
 
 
 # Reports
