@@ -123,7 +123,7 @@ sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGIST
 	@$(PY) -m wine_serving sync
 
 test: $(READY)  ## all tests that need no root and no network
-	@$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	@$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check

@@ -105,7 +105,7 @@ def write_front_page(reports: Path) -> None:
             ]
             if record
         },
-        pages=sorted(path.name for path in reports.glob("*.html") if path.name != "index.html"),
+        pages={path.stem: title_of(nbformat.read(path, 4)) for path in sorted(reports.glob("*.ipynb"))},
     )
     (reports / "index.html").write_text(page, encoding="utf-8")
 

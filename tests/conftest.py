@@ -14,11 +14,26 @@ ROOT = Path(__file__).resolve().parents[1]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytest_plugins = ["tests.cells", "tests.wandb_server.fixtures"]
+pytest_plugins = ["tests.browser", "tests.cells", "tests.wandb_server.fixtures"]
+
+
+LONGEST_FIRST = ("test_pipeline", "test_ui_browser", "test_evaluation", "test_tracking", "test_another_table")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: servers, kernels and browsers are waited for half of the time."""
+    return min(4, 1 + (os.cpu_count() or 1))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a browser where there is none."""
+    """Modules that take minutes start first, so that none is still running when all else is done."""
+    rank = {f"tests/{name}.py": number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    leave_out_what_needs_a_browser(config, items)
+
+
+def leave_out_what_needs_a_browser(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where there is none."""
     if CHROMIUM is None:
         left_out = [item for item in items if item.get_closest_marker("browser")]
         items[:] = [item for item in items if item not in left_out]

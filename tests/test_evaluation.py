@@ -174,4 +174,4 @@ def test_many_small_steps_down_do_not_add_up(registry: FolderRegistry, tmp_path:
     registry.move_alias(MODEL, PRODUCTION, best, reason="for a while", by="a test")
     registry.move_alias(MODEL, PRODUCTION, standing, reason="back again", by="a test")
     cells = judged(published(trained(3), registry, tmp_path / "bundle"))
-    assert f"not worse than {best}, the best promoted before" in failed(cells)
+    assert f"not worse than {best}, best so far" in failed(cells)

@@ -8,16 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from papermill.inspection import inspect_notebook
+from run import main  # notebooks/run.py
 
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-
-def run(reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The runner as make calls it."""
-    command = [sys.executable, ROOT / "notebooks" / "run.py", "--reports", reports, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -39,27 +34,28 @@ def run(reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_bad_parameter_is_refused_before_anything_runs(
-    tmp_path: Path, notebook: str, name: str, value: str, sentence: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], notebook: str, name: str, value: str, sentence: str
 ) -> None:
     """Exit code 2, one sentence that names the parameter and what is allowed, and no trace of a run."""
-    done = run(tmp_path / "reports", notebook, "-p", name, value)
-    assert done.returncode == 2
-    assert sentence in done.stderr
+    assert main(["--reports", str(tmp_path / "reports"), notebook, "-p", name, value]) == 2
+    assert sentence in capsys.readouterr().err
     assert not (tmp_path / "reports").exists()
 
 
 def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Path) -> None:
-    """A pipeline does not run for minutes to stumble at its end."""
-    done = run(tmp_path / "reports", "01_data", "04_evaluation", "-p", "n_resamples", "5")
+    """A pipeline does not run for minutes to stumble at its end; whoever called it sees the exit code."""
+    command = [sys.executable, ROOT / "notebooks" / "run.py", "--reports", tmp_path / "reports"]
+    refused = [*command, "01_data", "04_evaluation", "-p", "n_resamples", "5"]
+    done = subprocess.run(refused, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "04_evaluation: n_resamples=5 is refused" in done.stderr
     assert not (tmp_path / "reports").exists()
 
 
-def test_unknown_profile_is_refused(tmp_path: Path) -> None:
+def test_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Naming the profiles that there are."""
-    done = run(tmp_path / "reports", "--profile", "fast", "01_data")
-    assert (done.returncode, done.stderr) == (2, "PROFILE=fast is unknown: it must be full or quick\n")
+    assert main(["--profile", "fast", "01_data"]) == 2
+    assert capsys.readouterr().err == "PROFILE=fast is unknown: it must be full or quick\n"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,10 @@ from typing import NamedTuple
 import httpx
 import pandas as pd
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from tests import servers, tiny
+from tests.browser import DESKTOP, PHONE, barriers
 from tests.conftest import ROOT
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
@@ -107,7 +110,8 @@ def test_cards_travel_with_their_versions(pipeline: Pipeline) -> None:
 def test_same_again_publishes_nothing_and_says_unchanged(own: Pipeline) -> None:
     """Identical results are recognised by digest, not by time."""
     before = {name: len(own.registry.records(name)) for name in (DATASET, MODEL, EVALUATION)}
-    done = run(own.registry, own.reports, *STAGES, *FEW)
+    publishing = [stage for stage in STAGES if stage != "02_eda"]
+    done = run(own.registry, own.reports, *publishing, *FEW)
     assert done.returncode == 0, done.stderr
     assert "Verdict: unchanged" in done.stdout
     assert {name: len(own.registry.records(name)) for name in before} == before
@@ -173,7 +177,7 @@ def test_two_versions_are_compared(own: Pipeline) -> None:
 # Reports
 
 
-class Page(HTMLParser):
+class Source(HTMLParser):
     """What a page refers to, its pictures, and its headings."""
 
     def __init__(self, text: str) -> None:
@@ -211,13 +215,13 @@ def page(request: pytest.FixtureRequest, pipeline: Pipeline) -> str:
 
 def test_page_needs_no_network(page: str) -> None:
     """All that it shows is inside."""
-    assert [address for address in Page(page).fetched if address and not address.startswith("data:")] == []
+    assert [address for address in Source(page).fetched if address and not address.startswith("data:")] == []
     assert not re.search(r"@import|url\((?!['\"]?data:)", page)
 
 
 def test_every_picture_has_a_text(page: str) -> None:
     """For who cannot see it."""
-    assert all(len(picture.get("alt") or "") > 10 for picture in Page(page).pictures)
+    assert all(len(picture.get("alt") or "") > 10 for picture in Source(page).pictures)
 
 
 def test_evaluation_shows_the_verdict_before_anything_else(pipeline: Pipeline) -> None:
@@ -243,3 +247,113 @@ def test_front_page_leads_to_everything(pipeline: Pipeline) -> None:
     links = re.findall(r'href="([^"#]+)"', text)
     assert "history/v0/04_evaluation.html" in links
     assert all((pipeline.reports / link).is_file() for link in links if not link.startswith("http"))
+
+
+# Reports as a reviewer opens them: from disk, in a browser
+
+
+@pytest.fixture
+def opened(chromium: Browser, pipeline: Pipeline) -> Iterator[Callable[..., Page]]:
+    """Open a report; no script of it may fail, and nothing may be fetched."""
+    trouble: list[str] = []
+    contexts = []
+
+    def go(name: str, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Page:
+        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: trouble.append(request.url) if asks_network(request.url) else None)
+        page.goto((pipeline.reports / f"{name}.html").as_uri())
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def asks_network(address: str) -> bool:
+    """Whether this leads elsewhere than to the disk or the page itself."""
+    return not address.startswith(("file:", "data:"))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", [*STAGES, "index"])
+def test_report_fits_screen_and_phone_and_everybody(opened: Callable[..., Page], name: str) -> None:
+    """No sideways scrolling, every picture drawn, and nothing that axe counts against WCAG 2.1 AA, light or dark."""
+    for size, scheme in ((DESKTOP, "light"), (PHONE, "dark")):
+        page = opened(name, size, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert page.evaluate("[...document.images].filter(each => !each.naturalWidth).length") == 0
+        assert barriers(page) == []
+
+
+@pytest.mark.browser
+def test_first_screen_holds_the_decision(opened: Callable[..., Page]) -> None:
+    """Verdict, every gate, both models with their difference, and the picture: without scrolling."""
+    page = opened("04_evaluation")
+    for what in ("p.verdict", "tr:has-text('time for one wine')", "th:has-text('difference')"):
+        expect(page.locator(f".celltag_headline {what}").first).to_be_in_viewport(ratio=1)
+    picture = page.locator(".celltag_headline img")
+    expect(picture).to_be_in_viewport(ratio=1)
+    assert "all wines -0." in (picture.get_attribute("alt") or "")
+
+
+@pytest.mark.browser
+def test_tables_sort_by_keyboard(opened: Callable[..., Page]) -> None:
+    """A column's head is a button: once up, once more down, and it says so."""
+    page = opened("04_evaluation")
+    head = page.locator(".celltag_headline th:has-text('gate')")
+    cells = page.locator(".celltag_headline table:has-text('threshold') tbody td:first-child")
+    gates = sorted(cells.all_inner_texts(), key=str.casefold)
+    for direction, order in (("ascending", gates), ("descending", gates[::-1])):
+        head.get_by_role("button").press("Enter")
+        expect(head).to_have_attribute("aria-sort", direction)
+        assert [each.casefold()[0] for each in cells.all_inner_texts()] == [each.casefold()[0] for each in order]
+
+
+@pytest.mark.browser
+def test_contents_lead_to_every_section_and_code_unfolds(opened: Callable[..., Page]) -> None:
+    """All headings are listed; one button opens all code."""
+    page = opened("03_training")
+    page.get_by_text("Contents", exact=True).click()
+    page.get_by_role("link", name="Exporting to ONNX").click()
+    expect(page.get_by_role("heading", name="Exporting to ONNX")).to_be_in_viewport()
+    assert page.locator("nav li").count() == page.locator("main h2").count()
+    code = page.get_by_text("RandomForestRegressor", exact=True).first
+    expect(code).to_be_hidden()
+    page.get_by_role("button", name="Show all code").click()
+    expect(code).to_be_visible()
+
+
+@pytest.mark.browser
+def test_printed_page_leaves_out_what_cannot_be_pressed(opened: Callable[..., Page]) -> None:
+    """On paper there are no contents to click, and every column is there."""
+    page = opened("04_evaluation", (700, 990))
+    page.emulate_media(media="print")
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+
+
+TABLES = (
+    "[...document.querySelectorAll('table')].map(t => [...t.rows].map(r => [...r.cells].map(c => c.innerText.trim())))"
+)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["02_eda", "03_training", "04_evaluation"])
+def test_every_metric_has_its_interval(opened: Callable[..., Page], name: str) -> None:
+    """No bare figure under a metric's name, but for what the paper published."""
+    metric = re.compile(r"(?i)\b(Δ?rmse|mse|mae|mad|r2|r²|accuracy|within_one|kappa|coverage|exact grade|within one)\b")
+    bare = re.compile(r"-?\d*\.\d+")
+    tables = opened(name).evaluate(TABLES)
+    found = [
+        (name_of, cell)
+        for head, *rows in tables
+        for row in rows
+        for column, cell in zip(head, row, strict=False)
+        if (name_of := f"{row[0]} {column}") and metric.search(name_of) and "paper" not in " ".join(row)
+    ]
+    assert [each for each in found if bare.fullmatch(each[1])] == []
+    assert sum(" to " in cell for _, cell in found) > 10

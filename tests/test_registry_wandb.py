@@ -32,7 +32,13 @@ REGISTRY = "open_registry(os.environ['WINE_REGISTRY'])"
 
 @pytest.fixture
 def registry(wandb_server: WandbServer, tmp_path: Path) -> WandbRegistry:
-    """An empty registry; what hangs is given up after a second."""
+    """An empty registry."""
+    return WandbRegistry(wandb_server.place, tmp_path / "cache")
+
+
+@pytest.fixture
+def impatient(wandb_server: WandbServer, tmp_path: Path) -> WandbRegistry:
+    """The same registry for whoever gives up after a second what hangs."""
     return WandbRegistry(wandb_server.place, tmp_path / "cache", patience=1)
 
 
@@ -149,14 +155,14 @@ def test_altered_file_is_refused(registry: WandbRegistry, wandb_server: WandbSer
 
 
 def test_verified_copy_serves_while_wandb_is_away(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path
+    registry: WandbRegistry, impatient: WandbRegistry, wandb_server: WandbServer, model: Path
 ) -> None:
     """What was fetched once by an alias is found again by it; what was not, or was altered since, is not."""
     registry.publish(model, NAME, kind="model", aliases=["production"])
     fetched = registry.fetch(registry.record(f"{NAME}:production").ref)
     wandb_server.faults.hang.add("everything")
     with pytest.raises(RegistryUnavailable):
-        registry.fetch(f"{NAME}:production")
+        impatient.fetch(f"{NAME}:production")
     record, copy = registry.cached(f"{NAME}:production")
     assert (record.version, copy) == ("v0", fetched)
     with pytest.raises(RegistryUnavailable, match="no verified copy of wine-quality:candidate"):
@@ -256,12 +262,16 @@ def fail(server: WandbServer) -> None:
 
 @pytest.mark.parametrize("fault", [lose, refuse, hang, fail])
 def test_upload_that_fails_publishes_nothing(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, fault: Callable[[WandbServer], None]
+    registry: WandbRegistry,
+    impatient: WandbRegistry,
+    wandb_server: WandbServer,
+    model: Path,
+    fault: Callable[[WandbServer], None],
 ) -> None:
     """The publisher learns of it in time, the run is marked as failed, and the next attempt succeeds."""
     fault(wandb_server)
     with pytest.raises(RegistryUnavailable, match="see whether the server and the network are up"):
-        registry.publish(model, NAME, kind="model")
+        impatient.publish(model, NAME, kind="model")
     assert registry.records(NAME) == []
     wandb_server.start_anew(wandb_server.project.name)
     assert registry.publish(model, NAME, kind="model").version == "v0"

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests import servers, tiny
-from tests.conftest import CHROMIUM, ROOT
+from tests.browser import PHONE, barriers
+from tests.conftest import ROOT
 from wine_serving.registry import MODEL
 from wine_serving.registry_folder import FolderRegistry
 from wine_serving.schema import FEATURES
@@ -19,7 +19,7 @@ from wine_serving.schema import FEATURES
 pytestmark = pytest.mark.browser
 
 REPORT = ROOT / "reports" / "ui"
-DESKTOP, PHONE = (1280, 1000), (390, 844)
+DESKTOP = (1280, 1000)
 EVALUATION = {
     "candidate": {"metrics": {"mae": {"value": 0.5, "low": 0.4, "high": 0.6}}},
     "slices": {
@@ -70,21 +70,11 @@ def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def site(api: servers.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """A running page that asks that API."""
+    REPORT.mkdir(parents=True, exist_ok=True)
     with servers.page(
         tmp_path_factory.mktemp("site") / "log", WINE_API_URL=api.address, WINE_REPORTS_URL=REPORTS
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
-    expect.set_options(timeout=60_000)
-    REPORT.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -411,8 +401,7 @@ def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
     expect(page.get_by_test_id("stMain")).to_contain_text(READY[path])
     settled(page)
     page.wait_for_function("!document.getAnimations().some(each => each instanceof CSSTransition)")  # colours are final
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).response["violations"]
-    assert [(each["id"], node["html"]) for each in found for node in each["nodes"]] == []
+    assert barriers(page) == []
     if scheme == "dark" and path in ("", "file", "about"):
         page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
         shoot(page, f"{path or 'score'}-dark")
@@ -421,7 +410,7 @@ def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
 def test_times_are_written_down(visit: Visit) -> None:
     """How long a visitor waits for the first score and for an answer, on this machine, into the report."""
     words, scores, answers = [], [], []
-    for alcohol in ("9,5", "12,5", "9,5", "12,5", "9,5"):
+    for alcohol in ("9,5", "12,5", "9,5"):
         page = visit()
         expect(said(page)).to_be_visible()
         before = said(page).inner_text()
@@ -436,7 +425,7 @@ def test_times_are_written_down(visit: Visit) -> None:
     lines = [
         "# The page in a browser",
         "",
-        "Medians of five, Chromium without a window, page, API and browser on one machine. The pictures lie beside.",
+        "Medians of three, Chromium without a window, page, API and browser on one machine. The pictures lie beside.",
         "",
         f"- first words, on a warm server: {statistics.median(words):.0f} ms after the visitor asks for the page",
         f"- a scored wine: {statistics.median(scores):.0f} ms after the visitor asks for the page",

@@ -15,8 +15,15 @@ button?.addEventListener("click", () => {
   button.textContent = open ? "Hide all code" : "Show all code";
   document.querySelectorAll("details.code").forEach((each) => (each.open = open));
 });
-// A click on a column's head sorts by it.
-document.querySelectorAll("main thead th").forEach((head) => head.addEventListener("click", () => {
+// A column's head is a button that sorts by it; tables whose rows belong together in groups stay as they are.
+document.querySelectorAll("main table:not(:has([rowspan])) thead tr:last-child th").forEach((head) => {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...head.childNodes);
+  if (button.textContent.trim()) head.append(button);
+  button.addEventListener("click", () => sort(head));
+});
+function sort(head) {
   const body = head.closest("table").tBodies[0];
   const column = [...head.parentNode.children].indexOf(head);
   const down = head.getAttribute("aria-sort") === "ascending";
@@ -26,4 +33,8 @@ document.querySelectorAll("main thead th").forEach((head) => head.addEventListen
   [...head.parentNode.children].forEach((each) => each.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   body.append(...[...body.rows].sort((a, b) => (down ? compare(b, a) : compare(a, b))));
-}));
+}
+// What is too wide for the screen scrolls by itself, also by keyboard.
+document.querySelectorAll(".output_subarea, .scroll, pre").forEach((area) => {
+  if (area.scrollWidth > area.clientWidth) area.tabIndex = 0;
+});
