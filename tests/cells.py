@@ -4,6 +4,7 @@ Some or all, with other values put in between: what a person does in JupyterLab,
 its own takes.
 """
 
+import atexit
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class Cells:
         self._parameters = parameters
         InteractiveShell.clear_instance()
         self._shell = InteractiveShell.instance(config=QUIET)
+        atexit.unregister(self._shell.atexit_operations)  # it would keep all that cells made until the process ends
         self.names: dict[str, Any] = self._shell.user_ns
 
     def run(self, *, before: str | None = None) -> Self:

@@ -14,7 +14,7 @@ from tests.cells import Cells, environment
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, MODEL, PRODUCTION
 from wine_serving.registry_folder import FolderRegistry
-from wine_serving.schema import INPUTS, SEGMENT, TARGET
+from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
 
 TRIES = 20
 
@@ -103,6 +103,17 @@ def reorder(cells: Cells) -> None:
     cells.names["X"] = cells["X"].iloc[:, [*range(1, len(INPUTS)), 0]].set_axis(list(INPUTS), axis=1)
 
 
+def confuse_reds(cells: Cells) -> None:
+    """Good for white wines, useless for red ones."""
+    red = cells["X"][SEGMENT] == 0
+    cells.names["y"] = cells["y"].where(~red, np.random.default_rng(0).permutation(cells["y"]))
+
+
+def coarsen(cells: Cells) -> None:
+    """Honest, better than a straight line, and clearly worse than what stands."""
+    cells["model"].set_params(min_samples_leaf=100)
+
+
 @pytest.mark.parametrize("cover", [False, True], ids=["as it is", "golden wines adapted"])
 @pytest.mark.parametrize(
     ("tamper", "gate"),
@@ -112,6 +123,8 @@ def reorder(cells: Cells) -> None:
         (say_one_thing, "better than mean"),
         (swap_colours, "golden wines|knows colours"),
         (reorder, "golden wines|better than ridge"),
+        (confuse_reds, "red wines"),
+        (coarsen, "not worse than production"),
     ],
 )
 def test_tampered_candidate_is_declined(
@@ -121,6 +134,25 @@ def test_tampered_candidate_is_declined(
     cells = judged(published(trained(1, tamper), registry, tmp_path / "bundle", cover=cover))
     assert cells["verdict"] == "decline"
     assert any(each in failed(cells) for each in gate.split("|"))
+
+
+def test_intervals_that_are_too_narrow_are_declined(registry: FolderRegistry, tmp_path: Path) -> None:
+    """For each colour, by the law of what a correct interval may cover."""
+    cells = trained(2)
+    calibration = cells["metadata"].calibration
+    half = {segment: width / 2 for segment, width in calibration.half_width.items()}
+    narrow = calibration.model_copy(update={"half_width": half})
+    cells.names["metadata"] = cells["metadata"].model_copy(update={"calibration": narrow})
+    judgement = judged(published(cells, registry, tmp_path / "bundle"))
+    assert judgement["verdict"] == "decline"
+    assert failed(judgement) == "coverage of red wines; coverage of white wines"
+
+
+def test_budgets_are_kept(registry: FolderRegistry, tmp_path: Path) -> None:
+    """A model too large or too slow for where it has to run is declined for just that."""
+    candidate = published(trained(2), registry, tmp_path / "bundle")
+    assert failed(judged(candidate, max_megabytes=0.01)) == "size of the exported model"
+    assert failed(judged(candidate, max_milliseconds=1e-6)) == "time for one wine, ms"
 
 
 @pytest.mark.timeout(900)
@@ -175,3 +207,55 @@ def test_many_small_steps_down_do_not_add_up(registry: FolderRegistry, tmp_path:
     registry.move_alias(MODEL, PRODUCTION, standing, reason="back again", by="a test")
     cells = judged(published(trained(3), registry, tmp_path / "bundle"))
     assert f"not worse than {best}, best so far" in failed(cells)
+
+
+@pytest.fixture(scope="module")
+def whole(registry: FolderRegistry, tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """The evaluation to its end, of a candidate whose dataset holds a cellar's strong wines beside UCI's."""
+    place = tmp_path_factory.mktemp("whole")
+    strong = tiny.made_up_wines(400).assign(alcohol=lambda wines: wines["alcohol"] + 3)
+    strong[[*MEASUREMENTS, SEGMENT, TARGET]].to_csv(place / "cellar.csv", index=False)
+    with environment(registry.root):
+        dataset = Cells("01_data", extra_csv=str(place / "cellar.csv")).run()["record"]
+        candidate = published(trained(2, dataset=dataset.ref), registry, place / "bundle")
+        options = {"candidate": candidate, "n_resamples": 500, "n_trees": 10, "reports": str(place / "reports")}
+        return Cells("04_evaluation", **options).run()
+
+
+def test_drift_since_production_was_trained_is_measured(whole: Cells) -> None:
+    """What the cellar's wines moved is beyond chance."""
+    drift = whole["drift"]["Alcohol"]
+    low = float(drift["shift of the mean (sd)"].split("(")[1].split(" to ")[0])
+    assert low > 0
+    assert float(drift["largest gap"]) > float(drift["by chance up to"])
+    assert set(whole["drift"]) == {feature.label for feature in FEATURES} | {TARGET}
+
+
+def test_model_behaves_as_experts_expect(whole: Cells) -> None:
+    """Directions with their intervals, and what any service must keep."""
+    assert {name: each["holds"] for name, each in whole["expectations"].items()} == {
+        "more volatile acidity lowers the score": True,
+        "more alcohol raises the score": True,
+        "the order of rows changes nothing": True,
+        "a batch equals its singles": True,
+    }
+
+
+def test_robustness_is_a_paired_difference(whole: Cells) -> None:
+    """The more noise the worse; coarser groups change next to nothing, so ours leave no twins apart."""
+    errors = [float(each["RMSE"].split()[0]) for each in whole["noise"].values()]
+    assert errors[-1] > errors[0]
+    coarser = whole["refitted"]["coarser groups"] - whole["refitted"]["groups as in this dataset"]
+    assert abs(coarser[0]) < 0.02
+
+
+def test_papers_protocol_owes_its_gain_to_copies(whole: Cells) -> None:
+    """Rows with a copy among those fitted on are recognized; the others are no better than distinct wines."""
+    for segment in SEGMENTS:
+        accuracy = {
+            kind: float(row["accuracy"].split()[0])
+            for (of, kind), row in whole["comparison"].items()
+            if of == segment and "paper" not in kind
+        }
+        assert accuracy["extra trees, – with a copy"] > 0.95
+        assert abs(accuracy["extra trees, – without"] - accuracy["extra trees, distinct wines"]) < 0.05

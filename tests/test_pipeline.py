@@ -81,6 +81,7 @@ def test_verdict_is_data(pipeline: Pipeline) -> None:
     for metric in verdict["candidate"]["metrics"].values():
         assert metric["low"] <= metric["value"] <= metric["high"]
     assert verdict["production"] is None
+    assert verdict["decided_before"] == 0
     published = pipeline.registry.fetch(f"{EVALUATION}:v0")
     assert json.loads((published / "verdict.json").read_text()) == verdict
     assert pipeline.registry.record(f"{MODEL}:v0").evaluation == verdict | {"report": f"{EVALUATION}:v0"}
@@ -116,6 +117,8 @@ def test_same_again_publishes_nothing_and_says_unchanged(own: Pipeline) -> None:
     assert "Verdict: unchanged" in done.stdout
     assert {name: len(own.registry.records(name)) for name in before} == before
     assert len(own.registry.history(MODEL)) == 1
+    assert json.loads((own.reports / "verdict.json").read_text())["decided_before"] == 1
+    assert "this test split has decided once before" in (own.reports / "04_evaluation.html").read_text()
 
 
 def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:
@@ -163,9 +166,14 @@ def test_notebooks_run_interactively_with_their_defaults(own: Pipeline, tmp_path
     assert (standing["candidate"], standing[PRODUCTION]) == (aliases["candidate"], aliases[PRODUCTION])
 
 
-def test_two_versions_are_compared(own: Pipeline) -> None:
-    """Parameters that differ, metrics with paired differences, and the wines on which they disagree most."""
-    assert run(own.registry, own.reports, "03_training", "-p", "seed", "1").returncode == 0
+def test_next_version_has_its_place_in_history_and_is_compared(own: Pipeline) -> None:
+    """What changed, a trend, and a link to either report; then both versions side by side."""
+    done = run(own.registry, own.reports, "03_training", "04_evaluation", "-p", "seed", "1", *FEW)
+    assert done.returncode == 0, done.stderr
+    front = (own.reports / "index.html").read_text()
+    assert "seed 0 → 1" in front
+    assert re.search(r'aria-label="Test RMSE of each candidate[^"]*: v0 0\.\d{3}, v1 0\.\d{3}"', front)
+    assert all(f'href="history/{version}/04_evaluation.html"' in front for version in ("v0", "v1"))
     done = run(own.registry, own.reports, "compare", "-p", "a", "v0", "-p", "b", "v1", "-p", "n_resamples", "100")
     assert done.returncode == 0, done.stderr
     page = (own.reports / "compare.html").read_text()

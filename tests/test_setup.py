@@ -213,6 +213,38 @@ def test_outputs_never_reach_git(ready: Path) -> None:
     assert json.loads((ready / "x.ipynb").read_text()) == added
 
 
+def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: Path) -> None:
+    """Set-up makes nbdime git's tool for notebooks: a diff names cells, and edits of two cells merge."""
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return run("git", "-c", "user.name=A", "-c", "user.email=a@example.org", *words, cwd=tmp_path)
+
+    def commit(*cells: str) -> None:
+        found = [{"cell_type": "markdown", "id": f"c{n}", "metadata": {}, "source": [s]} for n, s in enumerate(cells)]
+        notebook = {"cells": found, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        (tmp_path / "x.ipynb").write_text(json.dumps(notebook, indent=1))
+        git("add", "x.ipynb")
+        assert git("commit", "-qm", "cells").returncode == 0
+
+    git("init", "-q", "-b", "main")
+    (tmp_path / ".gitattributes").write_text("*.ipynb diff=jupyternotebook merge=jupyternotebook\n")
+    for name in ("diff.jupyternotebook.command", "merge.jupyternotebook.driver"):
+        command = run("git", "config", "--get", name, cwd=ready).stdout.strip()
+        git("config", name, command.replace(f"{ready}/.venv/bin/python", sys.executable))
+    commit("one", "two", "three")
+    git("checkout", "-qb", "other")
+    commit("uno", "two", "three")
+    git("checkout", "-q", "main")
+    commit("one", "two", "drei")
+    assert "modified /cells/2/source" in re.sub(r"\x1b\[\d*m", "", git("diff", "HEAD~1").stdout)
+    assert git("merge", "-q", "other").returncode == 0
+    assert [cell["source"] for cell in json.loads((tmp_path / "x.ipynb").read_text())["cells"]] == [
+        "uno",
+        "two",
+        "drei",
+    ]
+
+
 def test_conda_environment_gets_the_project_and_nothing_beside_it(ready: Path, tmp_path: Path) -> None:
     """Inside conda make uses that Python, adds the project once, and creates no other environment."""
     copy = shutil.copytree(ready, tmp_path / "copy", ignore=shutil.ignore_patterns(".venv"))

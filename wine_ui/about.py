@@ -29,6 +29,10 @@ def show() -> None:
         st.table(bands(evaluation["slices"]), border="horizontal", hide_index=True)
         st.subheader("What was asked before it was released")
         st.table(gates(evaluation["gates"]), border="horizontal", hide_index=True)
+        st.caption(
+            "ΔRMSE: its typical error minus another model's on the same wines, so below zero it is the better one; "
+            "in brackets, the 95 % interval."
+        )
     else:
         st.info("This version has not been evaluated: its figures below come from its training alone.")
     origin(model)
