@@ -238,7 +238,7 @@ def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: P
     commit("one", "two", "drei")
     assert "modified /cells/2/source" in re.sub(r"\x1b\[\d*m", "", git("diff", "HEAD~1").stdout)
     assert git("merge", "-q", "other").returncode == 0
-    assert [cell["source"] for cell in json.loads((tmp_path / "x.ipynb").read_text())["cells"]] == [
+    assert ["".join(cell["source"]) for cell in json.loads((tmp_path / "x.ipynb").read_text())["cells"]] == [
         "uno",
         "two",
         "drei",
