@@ -152,18 +152,24 @@ def test_served_scores_are_those_that_were_judged(pipeline: Pipeline, tmp_path: 
     assert [{name: value for name, value in each.items() if name not in ids} for each in singles] == batch
 
 
-def test_notebooks_run_interactively_with_their_defaults(own: Pipeline, tmp_path: Path) -> None:
-    """From their own folder, as JupyterLab starts them; nothing is promoted and `candidate` stays."""
-    aliases, project = own.registry.aliases(MODEL), tmp_path / "project"  # a copy, as they write into its reports
+def test_notebooks_run_interactively_with_their_defaults(
+    folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """From their own folder, as JupyterLab starts them, on few wines; nothing is promoted and `candidate` stays."""
+    dataset = tiny.publish_dataset(folder, tmp_path / "wines")
+    aliases = ["candidate", PRODUCTION]
+    folder.publish(tiny_bundle, MODEL, kind="model", aliases=aliases, inputs=[dataset.ref])
+    project = tmp_path / "project"  # a copy, as they write into its reports
     for room in ("notebooks", "wine_serving"):
         shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:xdist", "-q", project / "notebooks"]
-    variables = {"WINE_REGISTRY": f"folder:{own.registry.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
+    notebooks = [project / "notebooks" / f"{name}.ipynb" for name in (*STAGES[1:], "compare", STAGES[0])]
+    command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:xdist", "-q", *notebooks]
+    variables = {"WINE_REGISTRY": f"folder:{folder.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)
     assert done.returncode == 0, done.stdout
     assert "5 passed" in done.stdout
-    standing = own.registry.aliases(MODEL)
-    assert (standing["candidate"], standing[PRODUCTION]) == (aliases["candidate"], aliases[PRODUCTION])
+    assert folder.aliases(MODEL) == {"candidate": "v0", PRODUCTION: "v0", "latest": "v1"}
+    assert folder.aliases(DATASET) == {"latest": "v1"}
 
 
 def test_next_version_has_its_place_in_history_and_is_compared(own: Pipeline) -> None:

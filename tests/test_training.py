@@ -21,12 +21,7 @@ QUICK = {"n_estimators": 10, "n_folds": 2}
 @pytest.fixture
 def dataset(notebook_environment: None, folder: FolderRegistry, tmp_path: Path) -> FolderRegistry:  # noqa: ARG001
     """A registry with a small made-up dataset."""
-    wines = tiny.made_up_wines(900)
-    (tmp_path / "wines").mkdir()
-    for name, part in {"train": wines[:500], "calibration": wines[500:700], "test": wines[700:]}.items():
-        part.to_parquet(tmp_path / "wines" / f"{name}.parquet")
-    (tmp_path / "wines" / "DATASET_CARD.md").write_text("# Made-up wines\n")
-    folder.publish(tmp_path / "wines", DATASET, kind="dataset")
+    tiny.publish_dataset(folder, tmp_path / "wines")
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests import servers, tiny
 from tests.browser import PHONE, barriers
@@ -77,19 +77,25 @@ def site(api: servers.Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield server
 
 
+@pytest.fixture(scope="module")
+def window(chromium: Browser) -> Iterator[BrowserContext]:
+    """One window for all visitors: each is a session of its own, but the page's scripts are fetched and read once."""
+    context = chromium.new_context()
+    context.set_default_timeout(60_000)
+    context.add_init_script(STOPWATCH)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(chromium: Browser, site: servers.Server) -> Iterator[Visit]:
+def visit(window: BrowserContext, site: servers.Server) -> Iterator[Visit]:
     """Open a page as a new visitor; no script of it may fail until the test ends."""
     failures: list[str] = []
-    contexts = []
 
     def go(path: str = "", size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Page:
-        width, height = size
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
-        context.set_default_timeout(60_000)
-        context.add_init_script(STOPWATCH)
-        contexts.append(context)
-        page = context.new_page()
+        page = window.new_page()
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.goto(path if path.startswith("http") else f"{site.address}/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -98,8 +104,8 @@ def visit(chromium: Browser, site: servers.Server) -> Iterator[Visit]:
         return page
 
     yield go
-    for context in contexts:
-        context.close()
+    for page in window.pages:
+        page.close()
     assert failures == []
 
 

@@ -21,6 +21,8 @@ from wine_serving.bundle import (
     Preset,
     Reference,
 )
+from wine_serving.registry import DATASET, Record
+from wine_serving.registry_folder import FolderRegistry
 from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
 
 CENTERS = {  # mean and standard deviation of each measurement, roughly as in Vinho Verde
@@ -46,6 +48,16 @@ def made_up_wines(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     signal = 5.8 + 0.6 * (table["alcohol"] - 10.5) - 3.0 * (table["volatile_acidity"] - 0.34)
     table[TARGET] = (signal + random.normal(0, 0.4, rows)).round().clip(3, 9).astype(int)
     return table.assign(n_rows=1, group=np.arange(rows), source="made up")
+
+
+def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
+    """Write made-up wines to `directory`, split as a dataset is, and publish them."""
+    wines = made_up_wines(900)
+    directory.mkdir()
+    for name, part in {"train": wines[:500], "calibration": wines[500:700], "test": wines[700:]}.items():
+        part.to_parquet(directory / f"{name}.parquet")
+    (directory / "DATASET_CARD.md").write_text("# Made-up wines\n")
+    return registry.publish(directory, DATASET, kind="dataset")
 
 
 def encode_table(table: pd.DataFrame) -> np.ndarray:
