@@ -17,7 +17,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytest_plugins = ["tests.browser", "tests.cells", "tests.wandb_server.fixtures"]
 
 
-LONGEST_FIRST = ("test_pipeline", "test_ui_browser", "test_evaluation", "test_tracking", "test_another_table")
+LONGEST_FIRST = (
+    *("test_pipeline", "test_ui_browser", "test_evaluation", "test_tracking", "test_another_table", "test_setup"),
+    *("test_registry_wandb", "test_data", "test_lifecycle", "test_sync"),
+)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -38,9 +38,9 @@ def in_that_registry(registry: FolderRegistry) -> Iterator[None]:
 
 
 def trained(seed: int, tamper: Callable[[Cells], None] | None = None, dataset: str = f"{DATASET}:v0") -> Cells:
-    """03_training up to its last cell, with few folds and trees, no importance; `tamper` may change what is fitted."""
+    """03_training up to its last cell, with few folds and trees and no figures; `tamper` may change what is fitted."""
     cells = Cells("03_training", seed=seed, n_folds=2, n_estimators=40, dataset=dataset)
-    cells.run(before="model = fit(model, X, y)\n")
+    cells.run(before='title="RMSE of each fold"').skip(to="model = fit(model, X, y)\n")
     if tamper:
         tamper(cells)
     return cells.run(before="importance = ").skip(to="residuals, half_width").run(before="TemporaryDirectory()")
@@ -218,7 +218,7 @@ def whole(registry: FolderRegistry, tmp_path_factory: pytest.TempPathFactory) ->
     with environment(registry.root):
         dataset = Cells("01_data", extra_csv=str(place / "cellar.csv")).run()["record"]
         candidate = published(trained(2, dataset=dataset.ref), registry, place / "bundle")
-        options = {"candidate": candidate, "n_resamples": 500, "n_trees": 10, "reports": str(place / "reports")}
+        options = {"candidate": candidate, "n_resamples": 500, "n_trees": 5, "reports": str(place / "reports")}
         return Cells("04_evaluation", **options).run()
 
 
