@@ -23,11 +23,6 @@ LONGEST_FIRST = (
 )
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: servers, kernels and browsers are waited for half of the time."""
-    return min(4, 1 + (os.cpu_count() or 1))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Modules that take minutes start first, so that none is still running when all else is done."""
     rank = {f"tests/{name}.py": number for number, name in enumerate(LONGEST_FIRST)}
