@@ -197,7 +197,7 @@ $(READY): requirements/dev.txt
 	"install one of them, or name it: make PYTHON=python3.12 …" >&2; exit 1;; esac; \
 	echo "Setting up $(VENV) with $$version: a minute or two, once"; \
 	$$python -m venv --clear $(VENV); }
-	@$(PIP) --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	@$(PIP) --no-deps --require-hashes --only-binary :all: --requirement requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(GIT_SETTINGS)
 	@touch $(VENV)/.ready $@
