@@ -87,8 +87,14 @@ def window(chromium: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
+@pytest.fixture(scope="module")
+def waits() -> list[dict[str, float]]:
+    """How long each visitor waited so far, in milliseconds, as the stopwatch in the page says."""
+    return []
+
+
 @pytest.fixture
-def visit(window: BrowserContext, site: servers.Server) -> Iterator[Visit]:
+def visit(window: BrowserContext, site: servers.Server, waits: list[dict[str, float]]) -> Iterator[Visit]:
     """Open a page as a new visitor; no script of it may fail until the test ends."""
     failures: list[str] = []
 
@@ -105,6 +111,7 @@ def visit(window: BrowserContext, site: servers.Server) -> Iterator[Visit]:
 
     yield go
     for page in window.pages:
+        waits.append(page.evaluate("window.times"))
         page.close()
     assert failures == []
 
@@ -413,29 +420,24 @@ def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
         shoot(page, f"{path or 'score'}-dark")
 
 
-def test_times_are_written_down(visit: Visit) -> None:
-    """How long a visitor waits for the first score and for an answer, on this machine, into the report."""
-    words, scores, answers = [], [], []
-    for alcohol in ("9,5", "12,5", "9,5"):
-        page = visit()
-        expect(said(page)).to_be_visible()
-        before = said(page).inner_text()
-        fill(page, "Alcohol (% vol)", alcohol)
-        press(page, "Score this wine")
-        expect(said(page)).not_to_have_text(before)
-        times = page.evaluate("window.times")
-        words.append(times["words"])
-        scores.append(times["score"])
-        answers.append(times["answer"])
-        page.close()
-    lines = [
-        "# The page in a browser",
-        "",
-        "Medians of three, Chromium without a window, page, API and browser on one machine. The pictures lie beside.",
-        "",
-        f"- first words, on a warm server: {statistics.median(words):.0f} ms after the visitor asks for the page",
-        f"- a scored wine: {statistics.median(scores):.0f} ms after the visitor asks for the page",
-        f"- an answer: {statistics.median(answers):.0f} ms after the button",
-    ]
+def test_times_are_written_down(visit: Visit, waits: list[dict[str, float]]) -> None:
+    """How long visitors wait for the first score and for an answer, on this machine, into the report."""
+    page = visit()
+    expect(said(page)).to_be_visible()
+    before = said(page).inner_text()
+    fill(page, "Alcohol (% vol)", "12,5")
+    press(page, "Score this wine")
+    expect(said(page)).not_to_have_text(before)
+    waits.append(page.evaluate("window.times"))
+    milestones = {
+        "words": "first words: {:.0f} ms after a visitor asks for the page, median of {}",
+        "score": "a scored wine: {:.0f} ms after a visitor asks for the page, median of {}",
+        "answer": "an answer: {:.0f} ms after the button, median of {}",
+    }
+    lines = ["# The page in a browser", ""]
+    lines += ["Chromium without a window, page, API and browser on one machine, busy with tests. The pictures lie beside.", ""]
+    for name, sentence in milestones.items():
+        taken = [each[name] for each in waits if name in each]
+        assert min(taken) > 0
+        lines.append(f"- {sentence.format(statistics.median(taken), len(taken))}")
     (REPORT / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert all(time > 0 for time in words + scores + answers)
