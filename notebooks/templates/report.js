@@ -34,7 +34,12 @@ function sort(head) {
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   body.append(...[...body.rows].sort((a, b) => (down ? compare(b, a) : compare(a, b))));
 }
-// What is too wide for the screen scrolls by itself, also by keyboard.
-document.querySelectorAll(".output_subarea, .scroll, pre").forEach((area) => {
-  if (area.scrollWidth > area.clientWidth) area.tabIndex = 0;
-});
+// What is too wide for the screen scrolls by itself, also by keyboard; a phone may be turned at any time.
+function reach() {
+  document.querySelectorAll(".output_subarea, .scroll, pre").forEach((area) => {
+    if (area.scrollWidth > area.clientWidth) area.tabIndex = 0;
+    else area.removeAttribute("tabindex");
+  });
+}
+reach();
+addEventListener("resize", reach);
