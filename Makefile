@@ -1,70 +1,47 @@
 # One vocabulary for people and for workflows. `make` alone prints the menu.
 
-PROFILE ?= full
-PARAMS  ?=
-VENV    := .venv
+# What a person types is data. make would expand it, and run what `$(shell …)` in it says: its text is taken instead, and
+# reaches Python through the environment, where no quote, dollar or line break in it means anything.
+$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(eval export override $(name) := $$(value $(name)))))
 
-# Inside the conda environment its own Python is used and nothing but the project itself is added. Elsewhere a file in
-# .venv says that it is complete; a Python asked for by name has its own, so that asking for another one is noticed.
-ifeq ($(WINE_ENV),conda)
-PY      := python
-READY   := in-conda
+PROFILE  ?= full
+API_PORT ?= 8000
+UI_PORT  ?= 8501
+export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT
+export WINE_API_URL ?= http://localhost:$(value API_PORT)
+unexport PORT  # it belongs to the containers: here the page asks the API beside it
+
+# The environment: inside conda its own Python, elsewhere .venv, which says in which folder and for which Python it was made.
+# One that belongs elsewhere (copied, moved, made with another Python) is set up anew.
+ifeq ($(value WINE_ENV),conda)
+override PY    := python
+override READY := in-conda
+.PHONY: $(READY)
 else
-PY      := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
-READY   := $(VENV)/.ready$(if $(PYTHON),-$(lastword $(notdir $(PYTHON))))
-PYTHON  ?= $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(filter 3.11.% 3.12.% 3.13.% 3.14.%,$(shell $(name) --version 2>&1; :)),$(name))) python3)
+override PY    := .venv/$(if $(filter Windows_NT,$(value OS)),Scripts,bin)/python
+override READY := .venv/.ready
+override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(shell command -v $(name))))
+ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+else ifneq ($(value PYTHON),)
+ifneq ($(shell cat .venv/.python 2>/dev/null),$(value PYTHON))
+.PHONY: $(READY)
+endif
+endif
 endif
 
-# Tracking: quiet, and recorded offline unless W&B knows who you are.
-export WANDB_DIR             ?= $(CURDIR)/artifacts
-export WANDB_SILENT          ?= true
-export WANDB_CONSOLE         ?= off
-export WANDB_ERROR_REPORTING ?= false
-export WANDB_DISABLE_GIT     ?= true
-export WANDB_DISABLE_CODE    ?= true
-# onnxruntime keeps what runs here to itself, in whatever notebook it is imported first.
-export ORT_DISABLE_TELEMETRY ?= 1
-WANDB_HOST := $(firstword $(subst :, ,$(notdir $(or $(WANDB_BASE_URL),api.wandb.ai))))
-ifeq ($(WANDB_API_KEY)$(WANDB_IDENTITY_TOKEN_FILE)$(shell grep -sF "$(WANDB_HOST)" "$${NETRC:-$$HOME/.netrc}" "$$HOME/_netrc"),)
-export WANDB_MODE            ?= offline
-endif
-
-# What a person typed reaches the recipes through the environment and unexpanded: no quote or dollar in it is a command.
-export GIVEN_VERSION = $(value VERSION)
-export GIVEN_REASON  = $(value REASON)
-export GIVEN_A       = $(value A)
-export GIVEN_B       = $(value B)
-
-# PORT belongs to the containers; here both ports are fixed, and the page asks the API beside it.
-unexport PORT
-API_PORT := 8000
-UI_PORT  := 8501
-export WINE_API_URL ?= http://localhost:$(API_PORT)
-API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port $(API_PORT) --no-access-log
-UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port $(UI_PORT) \
-       --server.headless true --browser.gatherUsageStats false
-
-# Cell ids and tags stay; the patch release of the Python that ran a notebook is no news.
-STRIP := -m nbstripout --keep-id --extra-keys metadata.language_info.version
-
-# Notebooks reach git without outputs, and are compared and merged cell by cell: settings of this clone, nothing global.
-GIT_SETTINGS = if [ -e .git ]; then python=$$($(PY) -c 'import sys; print("\"%s\"" % sys.executable.replace("\\", "/"))') && \
-    git config filter.nbstripout.clean "$$python $(STRIP)" && git config filter.nbstripout.smudge cat && \
-    git config filter.nbstripout.required true && \
-    git config diff.jupyternotebook.command "$$python -m nbdime.vcs.git.diffdriver diff" && \
-    git config merge.jupyternotebook.driver "$$python -m nbdime.vcs.git.mergedriver merge %O %A %B %L %P"; fi
-
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check
-
-compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header \
-          --no-emit-index-url --no-annotate --quiet --output-file requirements/$(1).txt $(PARAMS)
-
-RUN := $(PY) notebooks/run.py --profile $(PROFILE)
+override RUN := $(PY) notebooks/run.py --profile="$$PROFILE" --typed="$$PARAMS"$(if $(value EXTRA_CSV), -p extra_csv "$$EXTRA_CSV")
+override API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port "$$API_PORT" --no-access-log
+override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port "$$UI_PORT" \
+                --server.headless true --browser.gatherUsageStats false
+override STRIP := -m nbstripout --keep-id --extra-keys metadata.language_info.version
+override compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header \
+          --no-emit-index-url --no-annotate --quiet --output-file requirements/$(1).txt $$PARAMS
 
 # What releases with images asks for no environment of its own. `make images PUSH=…` leaves the digests to deploy.
-ANY_PYTHON = $(or $(PYTHON),$(PY))
+override ANY_PYTHON := "$${PYTHON:-$(PY)}"
 -include artifacts/images.mk
-export API_IMAGE UI_IMAGE PUSH
+export API_IMAGE UI_IMAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate compare serve api ui lab promote rollback sync test check bench images \
@@ -74,50 +51,50 @@ help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 pipeline: $(READY)  ## the main job: all notebooks, verdict and reports (PROFILE=quick or full)
-	@$(RUN) 01_data 02_eda 03_training 04_evaluation $(PARAMS)
+	@$(RUN) 01_data 02_eda 03_training 04_evaluation
 
 data: $(READY)  ## fetch, check and split the wines: a dataset version
-	@$(RUN) 01_data $(PARAMS)
+	@$(RUN) 01_data
 
 eda: $(READY)  ## what a modeller must know: a report
-	@$(RUN) 02_eda $(PARAMS)
+	@$(RUN) 02_eda
 
 train: $(READY)  ## train, calibrate and export: a model version, the candidate (PARAMS="-p seed 7")
-	@$(RUN) 03_training $(PARAMS)
+	@$(RUN) 03_training
 
 evaluate: $(READY)  ## judge the candidate against production: promote or decline
-	@$(RUN) 04_evaluation $(PARAMS)
+	@$(RUN) 04_evaluation
 
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
-	@[ -n "$$GIVEN_A" ] && [ -n "$$GIVEN_B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
-	@$(RUN) compare -p a "$$GIVEN_A" -p b "$$GIVEN_B" $(PARAMS)
+	@[ -n "$$A" ] && [ -n "$$B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
+	@$(RUN) compare -p a "$$A" -p b "$$B"
 
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
-	@echo "API:  http://localhost:$(API_PORT) (documentation: http://localhost:$(API_PORT)/docs)"
-	@echo "Page: http://localhost:$(UI_PORT)"
+	@echo "API:  http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
+	@echo "Page: http://localhost:$$UI_PORT"
 	@trap 'kill $$api $$ui 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(API) & api=$$!; $(UI) & ui=$$!; \
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
 	echo "One of the two has stopped, so the other is stopped too" >&2; exit 1
 
 api: $(READY)  ## the API alone on http://localhost:8000
-	@echo "API: http://localhost:$(API_PORT) (documentation: http://localhost:$(API_PORT)/docs)"
+	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
 	@$(API)
 
 ui: $(READY)  ## the page alone on http://localhost:8501
-	@echo "Page: http://localhost:$(UI_PORT)"
+	@echo "Page: http://localhost:$$UI_PORT"
 	@$(UI)
 
 lab: $(READY)  ## JupyterLab on the notebooks
-	@$(PY) -m jupyterlab notebooks
+	@$(PY) notebooks/tracking.py jupyterlab notebooks
 
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
-	@[ -n "$$GIVEN_VERSION" ] && [ -n "$$GIVEN_REASON" ] || \
+	@[ -n "$$VERSION" ] && [ -n "$$REASON" ] || \
 	{ echo 'Say which version and why: make promote VERSION=v1 REASON="…"' >&2; exit 2; }
-	@$(PY) -m wine_serving promote "$$GIVEN_VERSION" --reason "$$GIVEN_REASON"
+	@$(PY) -m wine_serving promote --reason="$$REASON" -- "$$VERSION"
 
 rollback: $(READY)  ## production goes back to the version before
-	@$(PY) -m wine_serving rollback --reason "$$GIVEN_REASON"
+	@$(PY) -m wine_serving rollback --reason="$$REASON"
 
 sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGISTRY=wandb:ENTITY/PROJECT)
 	@$(PY) -m wine_serving sync
@@ -158,7 +135,7 @@ cloud:  ## once for each Google project: what deployments need
 # Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means.
 export: $(READY)
 	@rm -rf artifacts/image
-	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${GIVEN_VERSION:-production}"
+	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
 
 restore save: $(READY)
 	@$(PY) .github/memory.py $@
@@ -180,25 +157,5 @@ lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgra
 
 environment: $(READY)  ## only set up the environment
 
-ifeq ($(WINE_ENV),conda)
-.PHONY: $(READY)
-$(READY):
-	@$(PY) -c 'import importlib.metadata as m, pathlib; \
-	exit(pathlib.Path.cwd().as_uri() not in m.distribution("wine-quality").read_text("direct_url.json"))' 2>/dev/null || \
-	{ $(PIP) --no-deps --no-build-isolation --editable . && $(GIT_SETTINGS); }
-else
-# The one file that make tracks: the environment, brought up to date when the lock changes. Without that file whatever
-# is in .venv is the remains of an attempt.
 $(READY): requirements/dev.txt
-	@[ -e $@ ] || { python="$(PYTHON)"; \
-	version=$$($$python --version 2>/dev/null) || version="not there"; \
-	case "$$version" in "Python 3.11."*|"Python 3.12."*|"Python 3.13."*|"Python 3.14."*) ;; \
-	*) echo "Python 3.11 to 3.14 is needed, and $$python is $${version#Python }:" \
-	"install one of them, or name it: make PYTHON=python3.12 …" >&2; exit 1;; esac; \
-	echo "Setting up $(VENV) with $$version: a minute or two, once"; \
-	$$python -m venv --clear $(VENV); }
-	@$(PIP) --no-deps --require-hashes --only-binary :all: --requirement requirements/dev.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
-	@$(GIT_SETTINGS)
-	@touch $(VENV)/.ready $@
-endif
+	@python="$(or $(FOUND),python)"; "$$python" requirements/environment.py

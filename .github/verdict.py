@@ -11,6 +11,7 @@ deploys the version to which somebody moved `production`. Without any production
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +107,11 @@ def main() -> int:
         return 1
     else:
         version, deploy, reason = decision(verdict, event) if verdict and event != MOVED else moved()
-        print(f"model={version or ''}\ndeploy={str(deploy).lower()}\nreason={reason}")
+        if version and not re.fullmatch(r"v\d+", version):
+            print(f"{version!r} is no version, which is v and a number: nothing is built or deployed", file=sys.stderr)
+            return 1
+        one_line = " ".join(reason.split())  # each line of what is printed here is an output of the workflow's step
+        print(f"model={version or ''}\ndeploy={str(deploy).lower()}\nreason={one_line}")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import redaction
 from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
@@ -27,7 +28,7 @@ def render(executed: Path) -> Path:
     report = page_parts() | {"title": title_of(notebook), "caption": caption}
     body, _ = exporter.from_notebook_node(notebook, resources={"report": report})
     page = executed.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
+    redaction.write(page, body)
     return page
 
 
@@ -61,15 +62,15 @@ def caption(cell: Any) -> str:
     return "; ".join(found) or "Figure: described in the text above it"
 
 
-def publish_evaluation(reports: Path) -> None:
-    """Publish verdict, executed notebook and page as an evaluation version, unless nothing was decided."""
-    verdict = json.loads((reports / "verdict.json").read_text(encoding="utf-8"))
+def publish_evaluation(verdict: dict[str, Any], reports: Path) -> None:
+    """Publish a verdict, its executed notebook and its page as an evaluation version, unless nothing was decided."""
     if verdict["verdict"] == "unchanged":
         return
     models = [f"{MODEL}:{verdict[role]['version']}" for role in ("candidate", "production") if verdict[role]]
     with tempfile.TemporaryDirectory() as scratch:
-        for name in ("verdict.json", "04_evaluation.ipynb", "04_evaluation.html"):
+        for name in ("04_evaluation.ipynb", "04_evaluation.html"):
             shutil.copy(reports / name, scratch)
+        redaction.write(Path(scratch, "verdict.json"), json.dumps(verdict, indent=1, allow_nan=False) + "\n")
         registry = open_registry(Settings.from_environment().registry)
         inputs = [f"{DATASET}:{verdict['dataset']['version']}", *models]
         record = registry.publish(Path(scratch), EVALUATION, kind="report", metadata=verdict, inputs=inputs)
@@ -107,7 +108,7 @@ def write_front_page(reports: Path) -> None:
         },
         pages={path.stem: title_of(nbformat.read(path, 4)) for path in sorted(reports.glob("*.ipynb"))},
     )
-    (reports / "index.html").write_text(page, encoding="utf-8")
+    redaction.write(reports / "index.html", page)
 
 
 def found(registry: Registry, ref: str) -> Record | None:

@@ -7,18 +7,19 @@ All in one process, because importing papermill and nbconvert takes longer than 
 
 import argparse
 import ast
-import json
 import logging
 import os
-import re
+import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 import nbformat
+import redaction
 import tracking
 import yaml
+from nbformat import NotebookNode
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wine_serving.errors import WineServingError
@@ -27,10 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
 VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
-SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|credentials?)($|_)", re.IGNORECASE)
-SECRET_VALUE = re.compile(
-    r"^([0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,})$"
-)
+SCHEME = "redacted://"  # what papermill writes there has lost its secrets
+VERDICT = "application/vnd.wine-quality.verdict+json"  # the output of 04_evaluation that is its verdict
 
 
 class Refused(Exception):
@@ -77,11 +76,24 @@ def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Para
     return Parameter(annotation, default, comment.strip(" #"), adapter)
 
 
+def as_declared(parameter: Parameter, text: str) -> Any:
+    """What a person means who types `text`: the text where the notebook takes it, else a number or a truth value."""
+    meant: Any = text
+    for read in (str, int, float, {"true": True, "false": False}.__getitem__):
+        try:
+            value = read(text)
+            meant = value if meant is text else meant
+            return parameter.adapter.validate_python(value, strict=True)
+        except (ValueError, KeyError):
+            continue
+    return meant
+
+
 def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     """The given parameters, or Refused: an unknown name, a wrong type, an impossible value, or a secret."""
     known = declared(notebook)
     for name, value in given.items():
-        if SECRET_NAME.search(name) or (isinstance(value, str) and SECRET_VALUE.match(value)):
+        if redaction.is_secret(name, value):
             raise Refused(f"{name} looks like a secret: parameters are kept in reports; use an environment variable")
         if name not in known:
             raise Refused(f"{notebook.stem} has no parameter {name}; it has {', '.join(known)}")
@@ -96,46 +108,59 @@ def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def plan(names: list[str], profile: str, overrides: dict[str, Any], reports: Path) -> dict[Path, dict[str, Any]]:
-    """Notebook → its parameters: the profile's, then those given; all checked before anything runs."""
+def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -> dict[Path, dict[str, Any]]:
+    """Notebook → its parameters: the profile's, then those typed; all checked before anything runs."""
     paths = {name: NOTEBOOKS / f"{name}.ipynb" for name in names}
     if unknown := [name for name, path in paths.items() if not path.is_file()]:
         there = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         raise Refused(f"there is no notebook {', '.join(unknown)}; there are {there}")
     settings = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8")) or {}
-    takers = {name: set(declared(path)) for name, path in paths.items()}
-    for name, value in overrides.items():
-        if not any(name in taken for taken in takers.values()):
-            checked(next(iter(paths.values())), {name: value})  # no notebook has it: refused, naming what there is
-    given = {"reports": os.path.relpath(reports, ROOT)} | overrides
-    return {
-        path: checked(
-            path,
-            settings.get(name, {}) | {key: value for key, value in given.items() if key in takers[name]},
-        )
-        for name, path in paths.items()
-    }
+    declarations = {name: declared(path) for name, path in paths.items()}
+    for name, text in typed.items():
+        if not any(name in parameters for parameters in declarations.values()):
+            checked(next(iter(paths.values())), {name: text})  # no notebook has it: refused, naming what there is
+    planned = {}
+    for notebook, path in paths.items():
+        has = declarations[notebook]
+        given = {"reports": os.path.relpath(reports, ROOT)} if "reports" in has else {}
+        given |= {name: as_declared(has[name], text) for name, text in typed.items() if name in has}
+        planned[path] = checked(path, settings.get(notebook, {}) | given)
+    return planned
 
 
-def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
-    """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; True when none did."""
+class RedactedFiles:
+    """How papermill writes a notebook, while it is executed and afterwards."""
+
+    def write(self, text: str, path: str) -> None:
+        """Write it without the environment's secrets."""
+        redaction.write(Path(path.removeprefix(SCHEME)), text)
+
+    def pretty_path(self, path: str) -> str:
+        """What papermill's own log calls the file."""
+        return path.removeprefix(SCHEME)
+
+
+def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> NotebookNode | None:
+    """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; the executed one when none did."""
     import papermill  # late: these two imports cost seconds, and a refused parameter needs neither
     from papermill.exceptions import PapermillExecutionError
+    from papermill.iorw import papermill_io
     from report import render
     from traitlets.config import Config
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about annotations that we have checked ourselves
+    papermill_io.register(SCHEME, RedactedFiles())
     executed, started = reports / notebook.name, time.perf_counter()
-    print(f"── {notebook.stem}", flush=True)
-    failure = None
+    say(f"── {notebook.stem}")
+    done, failure = None, None
     tracking.begin()
     try:
-        papermill.execute_notebook(
+        done = papermill.execute_notebook(
             notebook,
-            executed,
+            f"{SCHEME}{executed}",
             parameters,
             kernel_name="python3",
-            cwd=ROOT,
+            cwd=NOTEBOOKS,
             progress_bar=sys.stderr.isatty(),
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
@@ -143,19 +168,17 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
         failure = f"{error.ename}: {error.evalue}"
     page = render(executed)
     tracking.add_report(page, failed=failure is not None)
-    print(f"   {time.perf_counter() - started:.0f} s, report: {page}", flush=True)
+    say(f"   {time.perf_counter() - started:.0f} s, report: {page}")
     if failure:
-        print(f"{notebook.stem} stopped: {failure}", file=sys.stderr)
-    return failure is None
+        complain(f"{notebook.stem} stopped: {failure}")
+    return done
 
 
-def follow_up(notebook: Path, reports: Path) -> None:
-    """What needs the finished report: the evaluation is published with it, and the front page is written anew."""
-    from report import publish_evaluation, write_front_page
-
-    if notebook.stem == "04_evaluation":
-        publish_evaluation(reports)
-    write_front_page(reports)
+def verdict_of(executed: NotebookNode) -> dict[str, Any] | None:
+    """The verdict that an executed notebook has come to, if that is what it does."""
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    found = [output["data"][VERDICT] for output in outputs if VERDICT in output.get("data", {})]
+    return found[-1] if found else None
 
 
 def outcome(verdict: dict[str, Any], reports: Path) -> str:
@@ -177,9 +200,14 @@ def outcome(verdict: dict[str, Any], reports: Path) -> str:
     return "\n".join([*lines, f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"])
 
 
-def value(text: str) -> Any:
-    """A parameter's value as papermill reads it from a command line."""
-    return yaml.safe_load(text)
+def say(text: object) -> None:
+    """Tell the person at the terminal."""
+    print(redaction.redacted(str(text)), flush=True)
+
+
+def complain(text: object) -> None:
+    """Tell what went wrong."""
+    print(redaction.redacted(str(text)), file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -189,35 +217,48 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
+    parser.add_argument("--typed", default="", help="further -p NAME VALUE in one text, as make's PARAMS holds them")
     given = parser.parse_args(arguments)
+    try:
+        parser.parse_args([*given.notebooks, *shlex.split(given.typed)], given)
+    except ValueError as error:
+        complain(f"PARAMS={given.typed} cannot be read: {error}")
+        return 2
     profiles = sorted(path.stem for path in (NOTEBOOKS / "profiles").glob("*.yaml"))
     if given.profile not in profiles:
-        print(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}", file=sys.stderr)
+        complain(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}")
         return 2
     try:
-        todo = plan(given.notebooks, given.profile, {name: value(text) for name, text in given.p}, given.reports)
+        todo = plan(given.notebooks, given.profile, dict(given.p), given.reports)
     except Refused as refused:
-        print(refused, file=sys.stderr)
+        complain(refused)
         return 2
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever is set here: reports have figures
     tracking.prepare()
     try:
         tracking.check_registry()
+        given.reports.mkdir(parents=True, exist_ok=True)
+        return carry_out(todo, given.reports)
     except WineServingError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 1
-    given.reports.mkdir(parents=True, exist_ok=True)
-    try:
-        for notebook, parameters in todo.items():
-            if not execute(notebook, parameters, given.reports):
-                return 1
-            follow_up(notebook, given.reports)
-    except WineServingError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if "04_evaluation" in given.notebooks:
-        print(outcome(json.loads((given.reports / "verdict.json").read_text(encoding="utf-8")), given.reports))
+
+
+def carry_out(todo: dict[Path, dict[str, Any]], reports: Path) -> int:
+    """Run the notebooks; what needs a finished report follows at once. 0 when all ran, 1 when one failed."""
+    verdict = None
+    for notebook, parameters in todo.items():
+        if (executed := execute(notebook, parameters, reports)) is None:
+            return 1
+        from report import publish_evaluation, write_front_page  # late, as above
+
+        if judged := verdict_of(executed):
+            verdict = judged
+            publish_evaluation(verdict, reports)
+        write_front_page(reports)
+    if verdict:
+        say(outcome(verdict, reports))
     return 0
 
 

@@ -1,8 +1,12 @@
-"""What the runner knows of W&B and a notebook does not: who is logged in, and which execution a run belongs to."""
+"""What the runner knows of W&B and a notebook does not: who is logged in, and which execution a run belongs to.
+
+python notebooks/tracking.py jupyterlab notebooks   # run a module in which notebooks are tracked as under make
+"""
 
 import netrc
 import os
 import secrets
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +25,7 @@ DEFAULTS = {  # quiet, bounded, and this project's only; what the environment sa
     "WANDB_INIT_TIMEOUT": "10",
     "WANDB_FINISH_TIMEOUT": "15",
     "WANDB_FINISH_TIMEOUT_RAISES": "true",
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime keeps what runs here to itself, whichever notebook imports it first
 }
 HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where `wandb login` logs in to by default
 
@@ -61,10 +66,10 @@ def add_report(page: Path, failed: bool) -> None:
 def has_login() -> bool:
     """Whether `wandb login` has left a key on this machine."""
     server = os.environ.get("WANDB_BASE_URL")
-    hosts = (urlsplit(server).netloc,) if server else HOSTS
+    hosts = (urlsplit(server).netloc, urlsplit(server).hostname) if server else HOSTS
     for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
         if path and Path(path).is_file():
-            return any(netrc.netrc(path).authenticators(host) for host in hosts)
+            return any(netrc.netrc(path).authenticators(str(host)) for host in hosts)
     return False
 
 
@@ -74,3 +79,8 @@ def check_registry() -> None:
     registry = open_registry(settings.registry)
     registry.aliases("wine-quality")
     registry.close()
+
+
+if __name__ == "__main__":
+    prepare()
+    os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])  # noqa: S606 - make's own words

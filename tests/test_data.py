@@ -72,6 +72,32 @@ def test_file_that_is_no_table_is_refused_in_a_sentence(tmp_path: Path, content:
         Cells("01_data", extra_csv=str(tmp_path / "cellar.csv")).run(before="wines = (")
 
 
+@pytest.mark.parametrize("name", ["environ.csv", "environ.tsv", "link.csv"])
+def test_refusal_quotes_nothing_of_a_file_that_is_no_table(tmp_path: Path, name: str) -> None:
+    """It may be anything, and reports are shown to others."""
+    content = "PATH=/bin\0WANDB_API_KEY=0123456789abcdef,alcohol;quality\0"
+    (tmp_path / "environ").write_text(content)
+    (tmp_path / name).symlink_to(tmp_path / "environ")
+    with pytest.raises(ContractError, match="is not a CSV file of wines") as refused:
+        Cells("01_data", extra_csv=str(tmp_path / name)).run(before="wines = (")
+    assert not [word for word in ("PATH", "WANDB", "0123") if word in str(refused.value)]
+
+
+def test_file_that_does_not_end_like_a_table_is_not_read() -> None:
+    """In JupyterLab as under make, where it is refused before anything runs."""
+    with pytest.raises(ContractError, match=r"environ cannot be read as a table: extra_csv must end in \.csv or \.tsv"):
+        Cells("01_data", extra_csv="/proc/self/environ").run(before="wines = (")
+
+
+def test_workflow_reads_tables_of_its_repository_only(
+    cellar: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a form names lies inside, also behind a link."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with pytest.raises(ContractError, match="lies outside the repository"):
+        read_with(cellar, tmp_path / "cellar.csv")
+
+
 def test_own_wines_join_groups_splits_and_digest(cellar: pd.DataFrame, tmp_path: Path, folder: FolderRegistry) -> None:
     """They are rows of the version like UCI's, and the version's sources name their digest."""
     path = tmp_path / "cellar.csv"

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests import servers, tiny
+from tests import frozen, servers, tiny
 from tests.browser import DESKTOP, PHONE, barriers
 from tests.conftest import ROOT
 from wine_serving.bundle import Bundle
@@ -119,6 +119,24 @@ def test_same_again_publishes_nothing_and_says_unchanged(own: Pipeline) -> None:
     assert len(own.registry.history(MODEL)) == 1
     assert json.loads((own.reports / "verdict.json").read_text())["decided_before"] == 1
     assert "this test split has decided once before" in (own.reports / "04_evaluation.html").read_text()
+
+
+def test_verdict_that_is_published_is_the_one_that_was_reached(own: Pipeline, tmp_path: Path) -> None:
+    """Not an older one that lies in the reports: its copy may go anywhere."""
+    old = json.loads((own.reports / "verdict.json").read_text())
+    assert old["candidate"]["version"] == "v0"
+    shutil.copytree(frozen.unpack_registry(tmp_path / "kept") / MODEL / "v1", tmp_path / "other")
+    inputs = own.registry.record(f"{MODEL}:v0").inputs
+    own.registry.publish(tmp_path / "other", MODEL, kind="model", aliases=["candidate"], inputs=inputs)
+    done = run(own.registry, own.reports, "04_evaluation", "-p", "reports", str(tmp_path / "copy"), *FEW)
+    assert done.returncode == 0, done.stderr
+    reached = json.loads((tmp_path / "copy" / "verdict.json").read_text())
+    published = own.registry.records(EVALUATION)[-1]
+    assert reached["candidate"]["version"] == "v1"
+    assert published.metadata == reached
+    assert own.registry.record(f"{MODEL}:v1").evaluation == reached | {"report": published.ref}
+    assert f"Verdict: {reached['verdict']}" in done.stdout
+    assert json.loads((own.reports / "verdict.json").read_text()) == old
 
 
 def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:

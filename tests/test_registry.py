@@ -1,11 +1,13 @@
 """What every registry promises, whichever backend it has."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
 from wine_serving.registry import Registry, digest_files, parse_ref
 from wine_serving.registry_folder import FolderRegistry
@@ -171,3 +173,25 @@ def test_writer_killed_in_the_middle_leaves_nothing_visible(
     assert [record.version for record in folder.records("wine-quality")] == ["v0"]
     assert folder.publish(second, "wine-quality", kind="model").version == "v1"
     assert (folder.fetch("wine-quality:v1") / "model.onnx").read_text() == "second"
+
+
+def test_no_registry_of_another_checkout_is_used_unasked(tmp_path: Path) -> None:
+    """A Python that runs this checkout's code, started in another one, must have WINE_REGISTRY to write anywhere."""
+    other = tmp_path / "copy"
+    (other / "wine_serving").mkdir(parents=True)
+    (other / "wine_serving" / "registry.py").touch()
+    (other / "notebooks").mkdir()
+    ask = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from wine_serving.registry import open_registry; "
+    ask += "from wine_serving.settings import Settings; print(open_registry(Settings.from_environment().registry).root)"
+
+    def asked(**variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", ask]
+        environment = os.environ | variables
+        return subprocess.run(
+            command, cwd=other / "notebooks", env=environment, capture_output=True, text=True, check=False
+        )
+
+    refused = asked()
+    assert refused.returncode == 1
+    assert f"this Python runs the code of {ROOT} and would use its registry, but you are in {other}" in refused.stderr
+    assert asked(WINE_REGISTRY=f"folder:{tmp_path}").stdout == f"{tmp_path}\n"

@@ -66,6 +66,13 @@ def project() -> dict[str, object]:
     return content
 
 
+PAYLOADS = (
+    *("$(shell touch MARK)", "${shell touch MARK}", "$(eval x := $(shell touch MARK))", "$$(touch MARK)"),
+    *("$(touch MARK)", "`touch MARK`", "; touch MARK", "| touch MARK", "&& touch MARK #", '"; touch MARK; "'),
+    *("'; touch MARK; '", "> MARK", "x\n\ttouch MARK\n", "x\ntouch MARK", "\\\ntouch MARK"),
+)
+
+
 # The menu
 
 
@@ -81,7 +88,7 @@ def test_readme_commands_can_be_typed(command: str) -> None:
     variables = re.findall(r"\b([A-Z]+)=", command)
     makefile = (ROOT / "Makefile").read_text()
     assert run(*shlex.split(command), "--dry-run").returncode == 0
-    assert [name for name in variables if not re.search(rf"\$\((value )?{name}\)", makefile)] == []
+    assert [name for name in variables if not re.search(rf"\$\$\{{?{name}\b", makefile)] == []
 
 
 @pytest.mark.parametrize(
@@ -98,35 +105,48 @@ def test_target_without_its_variables_says_which(command: str, sentence: str) ->
     assert sentence in refused.stderr
 
 
-def test_what_a_person_types_reaches_the_history_as_it_is(folder: FolderRegistry, tiny_bundle: Path) -> None:
+def test_what_a_person_types_reaches_the_history_as_it_is(
+    folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path
+) -> None:
     """A reason may hold quotes and dollars: none of them is a command."""
     folder.publish(tiny_bundle, MODEL, kind="model")
-    reason = """it's "fit" for $5, `touch oops`; $(touch oops) & done"""
+    mark = tmp_path / "ran"
+    reason = """it's "fit" for $5 & done: """ + " ".join(PAYLOADS).replace("MARK", str(mark))
     done = run("make", "promote", "VERSION=v0", f"REASON={reason}", WINE_REGISTRY=f"folder:{folder.root}")
     assert (done.returncode, done.stderr) == (0, "")
     assert folder.history(MODEL)[-1].reason == reason
-    assert not (ROOT / "oops").exists()
+    assert not mark.exists()
 
 
-@pytest.mark.parametrize(
-    ("variables", "netrc", "mode"),
-    {
-        "nobody is logged in": ({}, "", "offline"),
-        "a key": ({"WANDB_API_KEY": "k" * 40}, "", ""),
-        "a login": ({}, "machine api.wandb.ai\n  login user\n", ""),
-        "a login elsewhere": ({}, "machine example.org\n  login user\n", "offline"),
-        "a login at a server of one's own": ({"WANDB_BASE_URL": "https://ml.corp:8443/"}, "machine ml.corp\n", ""),
-        "a mode of one's own": ({"WANDB_MODE": "disabled"}, "", "disabled"),
-    }.values(),
+TYPED = re.findall(
+    r"\w+", "PARAMS PROFILE EXTRA_CSV VERSION REASON A B PUSH API_PORT UI_PORT BASE_IMAGE LOCK GCP_PROJECT ANY"
 )
-def test_tracking_is_offline_only_when_nobody_is_logged_in(
-    variables: dict[str, str], netrc: str, mode: str, tmp_path: Path
-) -> None:
-    """Without an account runs are recorded all the same; with one W&B's own settings hold."""
-    (tmp_path / ".netrc").write_text(netrc)
-    (tmp_path / "show.mk").write_text("show:\n\t@echo mode=$$WANDB_MODE\n")
-    shown = run("make", "-f", "Makefile", "-f", f"{tmp_path}/show.mk", "show", HOME=str(tmp_path), **variables)
-    assert shown.stdout == f"mode={mode}\n"
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_what_is_typed_is_not_run(payload: str, tmp_path: Path) -> None:
+    """Whichever variable it is given to, on the command line or in the environment; an unknown profile is refused."""
+    mark = tmp_path / "ran"
+    typed = dict.fromkeys(TYPED, payload.replace("MARK", str(mark)))
+    on_the_line = [f"{name}={value}" for name, value in typed.items()]
+    assert run("make", "help", *on_the_line).returncode == 0
+    assert run("make", "help", **typed).returncode == 0
+    named = run("make", "environment", f"PYTHON={typed['ANY']}", "--dry-run")
+    refused = run("make", "pipeline", *on_the_line)
+    assert (named.returncode, mark.exists()) == (0, False)
+    assert refused.returncode == 2
+    assert f"PROFILE={typed['PROFILE']} is unknown" in refused.stderr or "PARAMS=" in refused.stderr
+
+
+def test_parameters_arrive_as_typed(tmp_path: Path) -> None:
+    """Quotes, dollars and line breaks reach the notebook's contract as they are, in PARAMS and in a table's name."""
+    mark = tmp_path / "ran"
+    text = " ".join(PAYLOADS).replace("MARK", str(mark))
+    for given in (f"PARAMS=-p extra_csv {shlex.quote(text)}", f"EXTRA_CSV={text}"):
+        refused = run("make", "data", given)
+        assert refused.returncode == 2
+        assert f"extra_csv={text!r} is refused" in refused.stderr
+    assert not mark.exists()
 
 
 # The environment
@@ -143,6 +163,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needed = with_requirements({"hatchling", "editables", "nbstripout"})
     kept = [entry for entry in entries(ROOT / "requirements" / "dev.txt") if entry.split("==")[0] in needed]
     (root / "requirements").mkdir()
+    shutil.copy(ROOT / "requirements" / "environment.py", root / "requirements")
     (root / "requirements" / "dev.txt").write_text("\n".join(kept) + "\n")
     run("git", "init", "--quiet", cwd=root)
     return root
@@ -261,13 +282,27 @@ def test_conda_environment_gets_the_project_and_nothing_beside_it(ready: Path, t
 
 def test_remains_of_an_attempt_are_no_environment(ready: Path) -> None:
     """A .venv that was not finished is made anew, whatever is in it."""
-    for mark in (ready / ".venv").glob(".ready*"):
-        mark.unlink()
+    (ready / ".venv" / ".ready").unlink()
     left = ready / ".venv" / "left-over"
     left.touch()
     assert set_up(ready, WINE_ENV="", PYTHON=sys.executable).returncode == 0
     assert not left.exists()
     assert (ready / ".venv" / ".ready").exists()
+
+
+@pytest.mark.parametrize("how", ["copied", "moved"])
+def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, how: str, tmp_path: Path) -> None:
+    """A checkout that was copied, moved or renamed gets its own; the original's code is not run from there."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ready, copy, symlinks=True)
+    if how == "moved":
+        copy = copy.rename(tmp_path / "renamed")
+    done = set_up(copy, WINE_ENV="", PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert "Setting up .venv" in done.stdout
+    where = "import importlib.metadata as m; print(m.distribution('wine-quality').read_text('direct_url.json'))"
+    assert copy.as_uri() in run(f"{copy}/.venv/bin/python", "-c", where, cwd=tmp_path).stdout
+    assert set_up(copy, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 0
 
 
 @pytest.mark.parametrize("says", ["Python 3.10.13", "Python 2.7.18", "Python 3.15.0"])
@@ -276,12 +311,13 @@ def test_unsupported_python_gets_one_sentence(checkout: Path, says: str, tmp_pat
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "{says}"\n')
     python.chmod(0o755)
-    refused = set_up(checkout, f"PYTHON={python}", f"VENV={tmp_path}/venv", WINE_ENV="")
+    clone = shutil.copytree(checkout, tmp_path / "clone", ignore=shutil.ignore_patterns(".venv"))
+    refused = set_up(clone, f"PYTHON={python}", WINE_ENV="")
     sentence, *rest = refused.stderr.splitlines()
     assert refused.returncode != 0
     assert sentence.startswith(f"Python 3.11 to 3.14 is needed, and {python} is {says.split()[1]}: install one")
     assert [line for line in rest if not line.startswith("make: ")] == []
-    assert not (tmp_path / "venv").exists()
+    assert not (clone / ".venv").exists()
 
 
 def test_what_is_installed_is_what_is_locked() -> None:

@@ -165,7 +165,7 @@ def open_registry(uri: str) -> Registry:
         case "folder":
             from wine_serving.registry_folder import FolderRegistry
 
-            return FolderRegistry(ROOT / place)
+            return FolderRegistry(own(ROOT / place))
         case "wandb":
             from wine_serving.registry_wandb import WandbRegistry  # only here: importing wandb costs a second
 
@@ -174,6 +174,19 @@ def open_registry(uri: str) -> Registry:
                 place, ROOT / settings.wandb_cache, link=settings.registry_link, patience=settings.wandb_timeout
             )
     raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
+
+
+def own(folder: Path) -> Path:
+    """The folder, unless it is another checkout's than the one that is worked in, and nobody has named it."""
+    if "WINE_REGISTRY" not in os.environ:
+        here = Path.cwd()
+        checkouts = [each for each in (here, *here.parents) if (each / "wine_serving" / "registry.py").is_file()]
+        if checkouts and checkouts[0].resolve() != ROOT:
+            raise RegistryError(
+                f"this Python runs the code of {ROOT} and would use its registry, but you are in {checkouts[0]}: "
+                "start it by make there, which sets up an environment of its own, or name a registry in WINE_REGISTRY"
+            )
+    return folder
 
 
 def tracking(uri: str) -> dict[str, str]:
