@@ -20,7 +20,7 @@ override READY := in-conda
 else
 override PY    := .venv/$(if $(filter Windows_NT,$(value OS)),Scripts,bin)/python
 override READY := .venv/.ready
-override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(shell command -v $(name))))
+override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(shell command -v $(name)),$(name))) python3)
 ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 else ifneq ($(value PYTHON),)
@@ -158,4 +158,4 @@ lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgra
 environment: $(READY)  ## only set up the environment
 
 $(READY): requirements/dev.txt
-	@python="$(or $(FOUND),python)"; "$$python" requirements/environment.py
+	@$(FOUND) requirements/environment.py
