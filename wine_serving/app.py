@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from wine_serving.answers import (
+from wine_serving.api.answers import (
     Alive,
     BatchPrediction,
     Explanation,
@@ -22,13 +22,14 @@ from wine_serving.answers import (
     ServedModel,
     Start,
 )
+from wine_serving.api.body import BodyRoute
+from wine_serving.api.loading import Service
+from wine_serving.api.metrics import Metrics
+from wine_serving.api.middleware import CALL, Gate
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
 from wine_serving.call import Call
 from wine_serving.errors import BundleError, RequestRefused
-from wine_serving.gate import CALL, Gate
-from wine_serving.log import PredictionLog
-from wine_serving.metrics import Metrics
-from wine_serving.route import BodyRoute
+from wine_serving.predictions import PredictionLog
 from wine_serving.schema import (
     BATCH_LIMIT,
     EXAMPLES,
@@ -41,7 +42,6 @@ from wine_serving.schema import (
     Feature,
     Wine,
 )
-from wine_serving.service import Service
 from wine_serving.settings import Settings
 
 

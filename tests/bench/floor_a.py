@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from wine_serving.answers import BatchPrediction, Prediction
+from wine_serving.api.answers import BatchPrediction, Prediction
 from wine_serving.bundle import Assessment
 from wine_serving.schema import Batch, Wine
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wine_serving.api.loading import Service
+from wine_serving.api.metrics import Metrics
 from wine_serving.call import Call
 from wine_serving.errors import RequestRefused
-from wine_serving.metrics import Metrics
-from wine_serving.service import Service
 
 OPEN_ROUTES: Final = frozenset({"/health", "/live"})  # probes carry no key
 CALL: Final = "wine_serving.call"  # where the scope keeps the call

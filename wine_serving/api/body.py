@@ -12,8 +12,8 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
+from wine_serving.api.middleware import CALL
 from wine_serving.errors import RequestRefused
-from wine_serving.gate import CALL
 from wine_serving.schema import INPUTS, Batch, Problem, Wine, problems
 
 BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes; 10,000 wines take about 3 MB
