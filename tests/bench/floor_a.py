@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from wine_serving.api.answers import BatchPrediction, Prediction
-from wine_serving.bundle import Assessment
+from wine_serving.assessing import Assessment
 from wine_serving.schema import Batch, Wine
 
 ASSESSMENT: Assessment = {
