@@ -4,15 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests import tiny
-from wine_serving.bundle import Bundle
+from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, MODEL_FILE, Bundle, write_bundle
 from wine_serving.errors import BundleError
-from wine_serving.schema import Wine
-
-WINES = [Wine.model_validate(wine) for wine in tiny.as_wines(tiny.made_up_wines(50, seed=7))]
 
 
 @pytest.fixture(scope="module")
@@ -22,50 +18,6 @@ def bundle(tiny_bundle: Path) -> Bundle:
 
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def test_batch_equals_its_singles_in_order(bundle: Bundle) -> None:
-    """A wine is answered alike whether it comes alone or with others."""
-    assert bundle.assess(WINES) == [bundle.assess([wine])[0] for wine in WINES]
-
-
-def test_interval_is_centred_on_the_score_with_the_colours_half_width(bundle: Bundle) -> None:
-    """Red and white wines get the width that was calibrated for them."""
-    for wine, answer in zip(WINES, bundle.assess(WINES), strict=True):
-        half_width = bundle.metadata.calibration.half_width[wine.color]
-        assert answer["interval"]["low"] == answer["quality"] - half_width
-        assert answer["interval"]["high"] == answer["quality"] + half_width
-
-
-def test_grade_share_is_the_share_of_residuals_that_round_to_it(bundle: Bundle) -> None:
-    """The share means what it says: calibration residuals added to the score, counted where they round to the grade."""
-    for wine, answer in zip(WINES, bundle.assess(WINES), strict=True):
-        moved = answer["quality"] + np.array(bundle.metadata.calibration.residuals[wine.color])
-        grade = answer["grade"]
-        assert grade["value"] == round(answer["quality"])
-        assert grade["share"] == np.mean((moved >= grade["value"] - 0.5) & (moved < grade["value"] + 0.5))
-
-
-def test_measurement_outside_the_seen_range_is_named(bundle: Bundle) -> None:
-    """A possible wine unlike any in training gets a warning with field, value and range."""
-    sweet = Wine.model_validate(bundle.reference.presets[0].wine | {"residual_sugar": 65.0})
-    (warning,) = bundle.assess([sweet])[0]["warnings"]
-    assert warning["field"] == "residual_sugar"
-    assert warning["value"] == 65.0 > warning["high"]
-    assert "Residual sugar 65 lies outside" in warning["message"]
-
-
-def test_unusual_combination_is_said(bundle: Bundle) -> None:
-    """Each measurement within its range, but together unlike the training wines: a warning without a field."""
-    ranges = bundle.reference.ranges["white"]
-    corner = {name: bounds[number % 2] for number, (name, bounds) in enumerate(ranges.items())}
-    corner |= {
-        "free_sulfur_dioxide": ranges["free_sulfur_dioxide"][0],
-        "total_sulfur_dioxide": ranges["total_sulfur_dioxide"][1],
-    }
-    (warning,) = bundle.assess([Wine.model_validate(corner | {"color": "white"})])[0]["warnings"]
-    assert warning["field"] is None
-    assert warning["value"] > warning["high"]
 
 
 def test_golden_wines_of_an_untouched_bundle_are_answered(bundle: Bundle) -> None:
@@ -103,3 +55,19 @@ def test_spoiled_bundle_is_refused_with_a_reason(
     spoil(bundle_copy)
     with pytest.raises(BundleError, match=sentence):
         Bundle.load(bundle_copy)
+
+
+def test_bundle_that_is_written_is_the_one_that_is_read(bundle: Bundle, tmp_path: Path) -> None:
+    """Byte for byte; it comes back loaded."""
+    files = {path.name: path.read_bytes() for path in bundle.directory.iterdir()}
+    cards = [files[name].decode() for name in (CARD_FILE, DATASET_CARD_FILE)]
+    again = write_bundle(tmp_path / "again", files[MODEL_FILE], bundle.metadata, bundle.reference, *cards)
+    assert {path.name: path.read_bytes() for path in again.directory.iterdir()} == files
+
+
+def test_model_that_says_something_else_is_not_written_unseen(bundle: Bundle, tmp_path: Path) -> None:
+    """A bundle's golden wines are answered before anybody is given it."""
+    other = tiny.write_bundle(tmp_path / "other", seed=1)
+    model = (other.directory / MODEL_FILE).read_bytes()
+    with pytest.raises(BundleError, match="golden wine"):
+        write_bundle(tmp_path / "mixed", model, bundle.metadata, bundle.reference, "# A card\n", "# A card\n")
