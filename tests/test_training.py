@@ -67,10 +67,9 @@ def test_derived_feature_is_added_in_this_notebook_alone() -> None:
     record = cells.change("return {}", f'return {{{share}, "sum": wine["ph"] + wine["alcohol"] * 2}}').run()["record"]
     bundle = Bundle.load(cells["registry"].fetch(record.ref))
     wine = tiny.as_wines(tiny.made_up_wines(1))[0]
-    (assessed,) = bundle.assess([Wine.model_validate(wine)])
     by_hand = cells["model"].predict(cells["columns"](pd.DataFrame([wine])).to_numpy())
     assert cells["X"].shape[1] == len(MEASUREMENTS) + 3
-    assert assessed["quality"] == pytest.approx(by_hand[0], abs=1e-4)
+    assert bundle.score(Wine.model_validate(wine)) == pytest.approx(by_hand[0], abs=1e-4)
 
 
 @pytest.mark.usefixtures("dataset")

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pandas as pd
 import sklearn
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestRegressor
 
+from wine_serving import bundle
 from wine_serving.bundle import (
     Bundle,
     Calibration,
@@ -23,7 +23,7 @@ from wine_serving.bundle import (
 )
 from wine_serving.registry import DATASET, Record
 from wine_serving.registry_folder import FolderRegistry
-from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
+from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET, encode_columns
 
 CENTERS = {  # mean and standard deviation of each measurement, roughly as in Vinho Verde
     "fixed_acidity": (7.2, 0.8),
@@ -60,12 +60,6 @@ def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
     return registry.publish(directory, DATASET, kind="dataset")
 
 
-def encode_table(table: pd.DataFrame) -> np.ndarray:
-    """The model's input, float32 of shape (n, len(INPUTS))."""
-    codes = table[SEGMENT].map({segment: code for code, segment in enumerate(SEGMENTS)})
-    return table.assign(**{SEGMENT: codes})[list(INPUTS)].to_numpy(np.float32)
-
-
 def as_wines(table: pd.DataFrame) -> list[dict[str, object]]:
     """The rows as JSON objects that the API takes."""
     return table[list(INPUTS)].to_dict("records")
@@ -75,26 +69,28 @@ def write_bundle(directory: Path, seed: int = 0, trees: int = 10, rows: int = 40
     """Train a small forest on made-up wines and write it to `directory` as a bundle."""
     table = made_up_wines(rows, seed)
     train, calibration = table.iloc[: rows * 3 // 4], table.iloc[rows * 3 // 4 :]
-    forest = RandomForestRegressor(trees, min_samples_leaf=3, random_state=seed).fit(encode_table(train), train[TARGET])
-    directory.mkdir(parents=True, exist_ok=True)
+    forest = RandomForestRegressor(trees, min_samples_leaf=3, random_state=seed).fit(
+        encode_columns(train), train[TARGET]
+    )
     model = to_onnx(
         forest,
         initial_types=[("features", FloatTensorType([None, len(INPUTS)]))],
         final_types=[("quality", FloatTensorType([None, 1]))],
     )
-    onnx.save(model, directory / "model.onnx")
-    metadata = _metadata(forest, train, calibration)
-    (directory / "metadata.json").write_text(metadata.model_dump_json(indent=1))
-    (directory / "reference.json").write_text(_reference(forest, train).model_dump_json(indent=1))
-    (directory / "MODEL_CARD.md").write_text("# A small forest\n\nTrained on made-up wines.\n")
-    (directory / "DATASET_CARD.md").write_text("# Made-up wines\n")
-    return Bundle.load(directory)
+    return bundle.write_bundle(
+        directory,
+        model.SerializeToString(),
+        _metadata(forest, train, calibration),
+        _reference(forest, train),
+        card="# A small forest\n\nTrained on made-up wines.\n",
+        dataset_card="# Made-up wines\n",
+    )
 
 
 def _metadata(forest: RandomForestRegressor, train: pd.DataFrame, calibration: pd.DataFrame) -> Metadata:
     residuals, half_width = {}, {}
     for segment, part in calibration.groupby(SEGMENT):
-        errors = np.sort(part[TARGET].to_numpy() - forest.predict(encode_table(part)))
+        errors = np.sort(part[TARGET].to_numpy() - forest.predict(encode_columns(part)))
         residuals[str(segment)] = errors.tolist()
         k = int(np.ceil(0.9 * (len(errors) + 1)))
         half_width[str(segment)] = float(np.sort(np.abs(errors))[k - 1])
@@ -118,12 +114,12 @@ def _metadata(forest: RandomForestRegressor, train: pd.DataFrame, calibration: p
 
 def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
     golden, background = train.iloc[:8], train.sample(100, random_state=0)
-    scores = forest.predict(encode_table(golden))
+    scores = forest.predict(encode_columns(golden))
     by_segment = dict(list(train.groupby(SEGMENT)))
     return Reference(
         golden=[Golden(wine=wine, quality=score) for wine, score in zip(as_wines(golden), scores, strict=True)],
-        background=encode_table(background).tolist(),
-        typical_score=float(forest.predict(encode_table(background)).mean()),
+        background=encode_columns(background).tolist(),
+        typical_score=float(forest.predict(encode_columns(background)).mean()),
         presets=[
             Preset(
                 name=f"typical-{segment}",

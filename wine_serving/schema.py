@@ -5,8 +5,10 @@ Another table than wine starts here: the fields of `Wine`, then `SEGMENT` and `T
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -144,6 +146,34 @@ def measurements(wine: Wine) -> tuple[float, ...]:
 def encode(wine: Wine) -> tuple[float, ...]:
     """The model's input row, shape (len(INPUTS),): measurements in their units, then the segment as its index."""
     return *measurements(wine), _code[getattr(wine, SEGMENT)]
+
+
+class Columns(Protocol):
+    """A table by the names of its columns, each of shape (n,): a mapping of arrays or lists, or a data frame."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The column of that name."""
+
+
+def encode_columns(table: Columns) -> NDArray[np.float32]:
+    """The model's input rows, shape (n, len(INPUTS)): what `encode` gives for each wine, in single precision."""
+    return np.column_stack([*measured_columns(table), segment_codes(table)]).astype(np.float32)
+
+
+def measured_columns(table: Columns) -> list[NDArray[np.float64]]:
+    """The columns of measurements in their units, in the order of MEASUREMENTS."""
+    return [np.asarray(table[name], dtype=np.float64) for name in MEASUREMENTS]
+
+
+def segment_codes(table: Columns) -> NDArray[np.intp]:
+    """The index in SEGMENTS of each row's segment; a ContractError names one that is not among them."""
+    given = np.asarray(table[SEGMENT])
+    matches = np.array([given == segment for segment in SEGMENTS])
+    if not matches.any(axis=0).all():
+        unknown = given[~matches.any(axis=0)][0]
+        raise ContractError(f"{SEGMENT} must be one of {', '.join(SEGMENTS)}, not {unknown}: correct the column")
+    codes: NDArray[np.intp] = matches.argmax(axis=0)
+    return codes
 
 
 class Problem(NamedTuple):

@@ -12,9 +12,8 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from tests import tiny
 from tests.conftest import ROOT
-from wine_serving.schema import TARGET
+from wine_serving.schema import TARGET, encode_columns
 
 sys.path.insert(0, str(ROOT / "notebooks"))
 from run import declared
@@ -62,6 +61,6 @@ def default_rmse(dataset: Path) -> list[float]:
     for repeat in range(REPEATS):
         forest = RandomForestRegressor(**options, random_state=repeat, n_jobs=-1)
         folds = GroupKFold(FOLDS, shuffle=True, random_state=repeat)
-        predicted = cross_val_predict(forest, tiny.encode_table(wines), wines[TARGET], cv=folds, groups=wines["group"])
+        predicted = cross_val_predict(forest, encode_columns(wines), wines[TARGET], cv=folds, groups=wines["group"])
         found.append(float(np.sqrt(mean_squared_error(wines[TARGET], predicted))))
     return found

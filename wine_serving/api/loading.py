@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
 from wine_serving.errors import BundleError, RegistryUnavailable, RequestRefused, WineServingError
 from wine_serving.explain import Explainer
@@ -27,6 +28,7 @@ class Model(NamedTuple):
 
     version: str
     bundle: Bundle
+    assessor: Assessor
     explainer: Explainer
     record: Record | None
     aliases: tuple[str, ...]
@@ -34,7 +36,7 @@ class Model(NamedTuple):
     degraded: str | None  # why it is served although the registry is away
 
 
-class Service:
+class Loader:
     """Loads the model that the settings name, in the background, again and again until it succeeds."""
 
     def __init__(self, settings: Settings) -> None:
@@ -45,7 +47,7 @@ class Service:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Start loading; returns when the model is loaded, at the first refusal, or after PATIENCE_SECONDS."""
+        """Start loading; returns when the model is loaded, at the first failure, or after PATIENCE_SECONDS."""
         threading.Thread(target=self._keep_trying, daemon=True, name="loader").start()
         self._tried.wait(PATIENCE_SECONDS)
 
@@ -70,12 +72,12 @@ class Service:
             try:
                 self._model = _load(self._settings)
             except Exception as error:  # noqa: BLE001 - whatever it is, the process stays up, says it, and tries again
-                self._refuse(error)
+                self._keep_reason(error)
             self._tried.set()
             if self._model or self._stopped.wait(RETRY_SECONDS):
                 return
 
-    def _refuse(self, error: Exception) -> None:
+    def _keep_reason(self, error: Exception) -> None:
         expected = isinstance(error, WineServingError)
         reason = (
             str(error) if expected else f"the model cannot be loaded ({type(error).__name__}): see the service's log"
@@ -103,7 +105,7 @@ def _load(settings: Settings) -> Model:
         version = f"unregistered-{digest_of(digest_files(directory))[:8]}"
     bundle = Bundle.load(directory)
     bundle.check_golden()
-    model = Model(version, bundle, Explainer(bundle), record, aliases, promotion, degraded)
+    model = Model(version, bundle, Assessor(bundle), Explainer(bundle), record, aliases, promotion, degraded)
     _give_back_memory()
     return model
 

@@ -2,18 +2,25 @@
 
 import json
 import math
+import re
+import tokenize
+from io import StringIO
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests import tiny
+from tests.conftest import ROOT
 from wine_serving import schema
 from wine_serving.errors import ContractError
 from wine_serving.schema import FEATURES, INPUTS, SEGMENTS, Wine
 
 GOOD = tiny.as_wines(tiny.made_up_wines(1))[0]
+NAMES_MEASUREMENTS = {"schema.py", "oenology.py", "units.py"}  # what is about wine, and nothing else
 
 BAD_WINES = {
     "alcohol in words": ({"alcohol": "strong"}, "alcohol must be a number, not 'strong'"),
@@ -60,6 +67,37 @@ def test_possible_wine_is_encoded_in_the_order_of_the_inputs(wine: dict[str, flo
     """Every wine within the bounds is accepted unchanged, and its input row keeps the contract's order."""
     row = schema.encode(Wine.model_validate_json(json.dumps(wine)))
     assert row == (*(wine[feature.name] for feature in FEATURES), SEGMENTS.index(wine["color"]))
+
+
+@given(st.lists(wines, min_size=1, max_size=10))
+def test_columns_are_encoded_as_each_wine_is(wines: list[dict[str, float]]) -> None:
+    """There is one encoding: by columns it gives the rows that wines give one by one, in single precision."""
+    rows = [schema.encode(Wine.model_validate(wine)) for wine in wines]
+    columns = {name: [wine[name] for wine in wines] for name in INPUTS}
+    encoded = schema.encode_columns(columns)
+    assert encoded.dtype == np.float32
+    np.testing.assert_array_equal(encoded, np.array(rows, dtype=np.float32))
+    np.testing.assert_array_equal(schema.encode_columns(pd.DataFrame(wines)), encoded)
+
+
+def test_column_with_an_unknown_segment_is_refused() -> None:
+    """Its row is no row of another segment."""
+    table = tiny.made_up_wines(5).assign(color=["red", "white", "rosé", "red", "red"])
+    with pytest.raises(ContractError, match="color must be one of red, white, not rosé"):
+        schema.encode_columns(table)
+
+
+def test_no_other_module_names_a_measurement() -> None:
+    """Another table than wine begins in the schema, and ends there: elsewhere names come from it."""
+    names = {*INPUTS, *(name.upper() for name in INPUTS)}
+    found = {
+        f"{path.name}:{token.start[0]}: {token.string}"
+        for path in (ROOT / "wine_serving").rglob("*.py")
+        if path.name not in NAMES_MEASUREMENTS
+        for token in tokenize.generate_tokens(StringIO(path.read_text(encoding="utf-8")).readline)
+        if token.type in (tokenize.NAME, tokenize.STRING) and names & set(re.findall(r"\w+", token.string))
+    }
+    assert found == set()
 
 
 def test_table_with_a_bad_row_is_refused_naming_source_row_and_rule() -> None:

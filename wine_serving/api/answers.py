@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from wine_serving.bundle import Assessment
+from wine_serving.assessing import Assessment
 from wine_serving.explain import Contribution
 from wine_serving.registry import AliasMove, Record
 
@@ -132,3 +132,8 @@ class Refusal(TypedDict):
     errors: list[BrokenRule]
     n_errors: int
     request_id: str
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document of a route: each of these statuses comes with a refusal."""
+    return {status: {"model": Refusal} for status in statuses}

@@ -12,32 +12,30 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
+from wine_serving.api.middleware import CALL
 from wine_serving.errors import RequestRefused
-from wine_serving.gate import CALL
 from wine_serving.schema import INPUTS, Batch, Problem, Wine, problems
 
 BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes; 10,000 wines take about 3 MB
 
 
 class BodyRoute(APIRoute):
-    """For endpoints `(body, call) -> answer`.
+    """For endpoints `(body) -> answer`.
 
-    FastAPI parses, validates, solves dependencies, validates the answer and encodes it in five steps that together take
-    longer than predicting; here pydantic-core validates the bytes, and the answer is encoded as it is. The endpoint's
-    signature stays what the OpenAPI document is made from. As in FastAPI, `async def` runs in the event loop, `def` in
-    a thread.
+    FastAPI parses, validates, validates the answer and encodes it in steps that together take longer than predicting;
+    here pydantic-core validates the bytes, and the answer is encoded as it is. The endpoint's signature stays what the
+    OpenAPI document is made from. As in FastAPI, `async def` runs in the event loop, `def` in a thread.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        body = next(iter(inspect.signature(endpoint).parameters.values()))
+        (body,) = inspect.signature(endpoint).parameters.values()
         adapter: TypeAdapter[Any] = TypeAdapter(body.annotation)
         in_loop = inspect.iscoroutinefunction(endpoint)
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            call = scope[CALL]
-            given = _validated(adapter, await _read(call.headers, receive))
-            answer = await (endpoint(given, call) if in_loop else run_in_threadpool(endpoint, given, call))
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            given = _validated(adapter, await _read(CALL.get().headers, receive))
+            answer = await (endpoint(given) if in_loop else run_in_threadpool(endpoint, given))
             body = to_json(answer)
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -67,7 +65,7 @@ def _validated(adapter: TypeAdapter[Any], body: bytes) -> Any:
     try:
         given = adapter.validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _broken_rules(error) from None
     if body.count(b":") != _fields(given):
         # Every field is required and none is text with a colon: more colons than fields are keys given twice, of which
         # any JSON parser keeps one without a word.
@@ -79,7 +77,7 @@ def _fields(given: Wine | Batch) -> int:
     return len(INPUTS) if isinstance(given, Wine) else 1 + len(INPUTS) * len(given.wines)
 
 
-def _refusal(error: ValidationError) -> RequestRefused:
+def _broken_rules(error: ValidationError) -> RequestRefused:
     found = problems(error)
     if error.errors()[0]["type"] == "json_invalid":
         return RequestRefused(400, f"the body is no valid JSON in UTF-8: {found[0].message}")

@@ -5,14 +5,29 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
-from wine_serving.bundle import Assessment
-from wine_serving.call import Call
+from wine_serving.assessing import Assessment
 from wine_serving.schema import Wine
 
 _log = logging.getLogger(__name__)
+
+
+class Trace(NamedTuple):
+    """The trace that a caller is following, and the span that called us (16 hexadecimal digits)."""
+
+    id: str
+    span: str | None
+
+
+class Origin(NamedTuple):
+    """The request that a prediction answers, the seconds that it has taken, and the trace that it belongs to."""
+
+    request_id: str
+    seconds: float
+    trace: Trace | None
 
 
 class PredictionLog:
@@ -22,32 +37,32 @@ class PredictionLog:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._waiting: list[bytes] = []
 
-    def write(self, call: Call, version: str, wines: Sequence[Wine], assessments: Sequence[Assessment]) -> None:
-        """Write the lines of one call at once, from any thread."""
-        _write(self._lines(call, version, wines, assessments))
+    def write(self, origin: Origin, version: str, wines: Sequence[Wine], assessments: Sequence[Assessment]) -> None:
+        """Write the lines of one request at once, from any thread."""
+        _write(self._lines(origin, version, wines, assessments))
 
-    def write_soon(self, call: Call, version: str, wine: Wine, assessment: Assessment) -> None:
-        """Write one line when the event loop comes round: after the answer, and together with those of other calls."""
+    def write_soon(self, origin: Origin, version: str, wine: Wine, assessment: Assessment) -> None:
+        """Write one line when the event loop comes round: after the answer, together with those of other requests."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._write_waiting)
-        self._waiting.extend(self._lines(call, version, [wine], [assessment]))
+        self._waiting.extend(self._lines(origin, version, [wine], [assessment]))
 
     def _write_waiting(self) -> None:
         lines, self._waiting = self._waiting, []
         _write(lines)
 
     def _lines(
-        self, call: Call, version: str, wines: Sequence[Wine], assessments: Sequence[Assessment]
+        self, origin: Origin, version: str, wines: Sequence[Wine], assessments: Sequence[Assessment]
     ) -> Iterable[bytes]:
         head: dict[str, object] = {
             "time": datetime.now(UTC),
             "severity": "INFO",
             "message": "prediction",
-            "request_id": call.id,
+            "request_id": origin.request_id,
             "model_version": version,
-            "latency": round(call.seconds(), 6),
+            "latency": round(origin.seconds, 6),
         }
-        if trace := call.trace():
+        if trace := origin.trace:
             head["logging.googleapis.com/trace"] = self._trace_prefix + trace.id
             if trace.span:
                 head["logging.googleapis.com/spanId"] = trace.span

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,51 +100,3 @@ def test_bundle_directory_is_served_as_unregistered(tiny_bundle: Path, folder: F
         answer = httpx.post(f"{server.address}/predict", json=WINE).raise_for_status().json()
         assert answer["model_version"].startswith("unregistered-")
         assert httpx.get(f"{server.address}/model").json()["record"] is None
-
-
-def test_request_in_flight_is_finished_on_sigterm(promoted: FolderRegistry, tmp_path: Path) -> None:
-    """Half a body is there when the signal comes: no new connection is taken, this one is answered and logged."""
-    body = json.dumps(WINE).encode()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    with serving(promoted, tmp_path / "log") as server:
-        assert server.process
-        port = int(server.address.rsplit(":", 1)[1])
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(head.encode() + body[:20])
-            httpx.get(f"{server.address}/live")  # the server has come round: the half request is being answered
-            server.process.send_signal(signal.SIGTERM)
-            while accepts(port):
-                pass
-            connection.sendall(body[20:])
-            answer = connection.makefile("rb").read()
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert server.process.wait(20) in (0, -signal.SIGTERM)
-    request_id = json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"]
-    assert request_id in server.log.read_text()
-
-
-def accepts(port: int) -> bool:
-    """Whether a new connection is taken."""
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionError:
-        return False
-    return True
-
-
-def test_bad_variable_is_refused_at_start(tmp_path: Path) -> None:
-    """One sentence that names it, and no server."""
-    with pytest.raises(AssertionError, match="WINE_REGISTRY='somewhere' cannot be used"):
-        servers.api(tmp_path / "log", WINE_REGISTRY="somewhere").start()
-
-
-def test_serving_imports_nothing_that_it_does_not_need(promoted: FolderRegistry, tmp_path: Path) -> None:
-    """Start-up time and memory are features: no scikit-learn, pandas, plotting or W&B in the process."""
-    with serving(promoted, tmp_path / "log") as server:
-        httpx.post(f"{server.address}/explain", json=WINE).raise_for_status()
-        assert server.process
-        mapped = Path(f"/proc/{server.process.pid}/maps")
-        if mapped.exists():
-            assert not [
-                name for name in ("sklearn", "pandas", "matplotlib", "scipy") if f"/{name}/" in mapped.read_text()
-            ]

@@ -43,8 +43,8 @@ def exact(bundle: Bundle, wine: Wine) -> np.ndarray:
 def test_contributions_are_close_to_exact_shapley_values(bundle: Bundle, row: int) -> None:
     """Each within the stated error."""
     wine = Wine.model_validate(tiny.as_wines(tiny.made_up_wines(3, seed=5))[row])
-    (assessed,) = bundle.assess([wine])
-    found = [each["contribution"] for each in Explainer(bundle).explain(wine, assessed["quality"])]
+    score = bundle.score(wine)
+    found = [each["contribution"] for each in Explainer(bundle).explain(wine, score)]
     assert np.abs(np.array(found) - exact(bundle, wine)).max() <= ERROR
 
 
@@ -52,10 +52,10 @@ def test_contributions_are_close_to_exact_shapley_values(bundle: Bundle, row: in
 def test_contributions_sum_to_score_minus_typical_score(bundle: Bundle, row: int) -> None:
     """Nothing is left over."""
     wine = Wine.model_validate(tiny.as_wines(tiny.made_up_wines(5, seed=7))[row])
-    (assessed,) = bundle.assess([wine])
+    score = bundle.score(wine)
     explainer = Explainer(bundle)
-    total = sum(each["contribution"] for each in explainer.explain(wine, assessed["quality"]))
-    assert total == pytest.approx(assessed["quality"] - explainer.typical, abs=1e-9)
+    total = sum(each["contribution"] for each in explainer.explain(wine, score))
+    assert total == pytest.approx(score - explainer.typical, abs=1e-9)
 
 
 def test_wine_is_always_explained_alike(bundle: Bundle) -> None:
