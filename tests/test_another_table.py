@@ -40,8 +40,8 @@ SETTINGS = {
 }
 PAGE = [
     ("client.py", 'COLOR: Final = "color"', 'COLOR: Final = "milk"'),
-    ("facts.py", "return [molecular_sulfur(wine), dryness(wine), *limits(wine)]", "return []"),
-    ("score.py", "    lab_units(schema)\n", ""),
+    ("oenology.py", "return [molecular_sulfur(wine), dryness(wine), *limits(wine)]", "return []"),
+    ("page_wine.py", "    lab_units(schema)\n", ""),
 ]
 VISIT = """
 from streamlit.testing.v1 import AppTest

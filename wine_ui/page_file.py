@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from wine_ui import calm, charts
+from wine_ui import charts, recovery
 from wine_ui.client import COLOR, Problem
 from wine_ui.units import NotANumber, read_number
 
@@ -25,7 +25,7 @@ class NotATable(ValueError):
 
 def show() -> None:
     """The page."""
-    schema = calm.schema()
+    schema = recovery.schema()
     st.title("Score a file of wines")
     st.markdown(
         "A CSV file with one wine in each row: our own column names, or those of UCI's file (semicolons and names with "
@@ -176,7 +176,7 @@ def score(table: pd.DataFrame, problems: Mapping[int, str], schema: Schema, colo
     waiting = list(wines)
     for start in range(0, len(waiting), CHUNK):
         part = waiting[start : start + CHUNK]
-        for number, answer in zip(part, calm.client().predict_each([wines[each] for each in part]), strict=True):
+        for number, answer in zip(part, recovery.client().predict_each([wines[each] for each in part]), strict=True):
             scored[number] = told(answer)
         bar.progress(min(1.0, (start + CHUNK) / len(waiting)), f"Scored {min(start + CHUNK, len(waiting)):,} wines")
     bar.empty()

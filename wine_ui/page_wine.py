@@ -8,8 +8,8 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from wine_ui import calm, charts, facts, sheet, units
-from wine_ui.assess import Answer, assess, what_if
+from wine_ui import charts, oenology, recovery, sheet, units
+from wine_ui.assessment import Answer, assess, what_if
 from wine_ui.client import COLOR, ApiError, Refused
 
 NEAREST: Final = "The nearest whole grade, and for how many of such wines it is the one that tasters gave."
@@ -19,7 +19,7 @@ Schema = Mapping[str, Any]
 
 def show() -> None:
     """The page."""
-    schema = calm.schema()
+    schema = recovery.schema()
     first = "sheets" not in st.session_state
     sheet.prepare(schema)
     if first and any(sheet.measured(schema)):
@@ -47,7 +47,7 @@ def submit(schema: Schema) -> None:
     if problems:
         return
     try:
-        state.answer = assess(calm.client(), schema, st.session_state[COLOR], numbers)
+        state.answer = assess(recovery.client(), schema, st.session_state[COLOR], numbers)
     except Refused as refused:
         state.problems = {problem["field"] or "": problem["message"] for problem in refused.problems}
     except ApiError as error:
@@ -55,7 +55,7 @@ def submit(schema: Schema) -> None:
     else:
         state.moved = state.answer.prediction["model_version"] != schema["model_version"]
         if state.moved:
-            calm.forget()
+            recovery.forget()
 
 
 def form(schema: Schema) -> None:
@@ -194,7 +194,7 @@ def standing(schema: Schema) -> Answer | None:
     """Score, interval and grade, and whether they are still those of the form; None where there is nothing to show."""
     state = st.session_state
     if state.get("failure"):
-        calm.excuse(state.failure, lambda: submit(calm.schema()))
+        recovery.excuse(state.failure, lambda: submit(recovery.schema()))
         return None
     found: Answer | None = state.get("answer")
     if found is None and not state.get("problems"):
@@ -278,7 +278,7 @@ def curve(schema: Schema, found: Answer) -> None:
     field, value = fields[name], float(found.wine[name])
     low, high = field["usual"][found.wine[COLOR]]
     try:
-        points = what_if(calm.client(), found.wine, name, min(low, value), max(high, value))
+        points = what_if(recovery.client(), found.wine, name, min(low, value), max(high, value))
     except ApiError as error:
         st.caption(f"{error} {error.advice}")
         return
@@ -291,7 +291,7 @@ def curve(schema: Schema, found: Answer) -> None:
 
 def derived(found: Answer) -> None:
     """What follows from the measurements by rule, beside the score."""
-    listed = facts.derived(found.wine)
+    listed = oenology.derived(found.wine)
     st.markdown(
         "**Also true of this wine, and not part of the score**\n"
         + "\n".join(f"- {fact.label}: **{fact.value}**, {fact.note}" for fact in listed)

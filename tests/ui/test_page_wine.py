@@ -18,10 +18,10 @@ from tests import servers, tiny
 from tests.conftest import ROOT
 from wine_serving.registry import MODEL
 from wine_serving.registry_folder import FolderRegistry
-from wine_ui import file, units
-from wine_ui.assess import what_if
+from wine_ui import page_file, units
+from wine_ui.assessment import what_if
 from wine_ui.client import Client, Unreachable
-from wine_ui.facts import derived
+from wine_ui.oenology import derived
 from wine_ui.settings import Settings, SettingsError
 
 TIMEOUT = 30  # seconds for one run of the page
@@ -316,19 +316,19 @@ def schema(api: str) -> dict[str, Any]:
 )
 def test_file_that_is_no_table_of_wines_is_refused(content: bytes, sentence: str, schema: dict[str, Any]) -> None:
     """A clear sentence each."""
-    with pytest.raises(file.NotATable, match=sentence):
-        file.read(content, schema)
+    with pytest.raises(page_file.NotATable, match=sentence):
+        page_file.read(content, schema)
 
 
 def test_template_can_be_scored(schema: dict[str, Any]) -> None:
     """What we offer is what we take."""
-    assert len(file.read(file.template(schema).encode(), schema)[0]) == len(schema["presets"])
+    assert len(page_file.read(page_file.template(schema).encode(), schema)[0]) == len(schema["presets"])
 
 
 def test_cells_never_slip_into_another_column(schema: dict[str, Any]) -> None:
     """A separator at the end changes nothing; a row with too many cells is named and the others stand."""
     names, wine = ",".join(tiny.CENTERS), ",".join(str(mean) for mean, _ in tiny.CENTERS.values())
-    table, problems = file.read(f"{names}\n{wine},\n{wine.replace('.', ',')}\n\n{wine}\n".encode(), schema)
+    table, problems = page_file.read(f"{names}\n{wine},\n{wine.replace('.', ',')}\n\n{wine}\n".encode(), schema)
     assert [float(cell) for cell in table.loc[1]] == [mean for mean, _ in tiny.CENTERS.values()]
     assert list(table.loc[1]) == list(table.loc[3])
     assert list(problems) == [2]
@@ -337,8 +337,8 @@ def test_cells_never_slip_into_another_column(schema: dict[str, Any]) -> None:
 
 def test_unicode_as_spreadsheets_export_it_is_read(schema: dict[str, Any]) -> None:
     """With or without a mark at its beginning."""
-    text = file.template(schema)
-    tables = [file.read(text.encode(encoding), schema)[0] for encoding in ("utf-8", "utf-8-sig", "utf-16")]
+    text = page_file.template(schema)
+    tables = [page_file.read(text.encode(encoding), schema)[0] for encoding in ("utf-8", "utf-8-sig", "utf-16")]
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
 
@@ -347,9 +347,9 @@ def upload(content: bytes) -> AppTest:
     """The file page after an upload."""
 
     def show() -> None:
-        from wine_ui import calm, file
+        from wine_ui import page_file, recovery
 
-        calm.guarded(file.show)()
+        recovery.guarded(page_file.show)()
 
     page = AppTest.from_function(show, default_timeout=TIMEOUT).run()
     page.file_uploader(key="file").upload("cellar.csv", content, "text/csv")
@@ -403,9 +403,9 @@ def test_about_says_who_released_the_model() -> None:
     """Version, since when, by whom, from which data."""
 
     def show() -> None:
-        from wine_ui import about, calm
+        from wine_ui import page_model, recovery
 
-        calm.guarded(about.show)()
+        recovery.guarded(page_model.show)()
 
     read = text(AppTest.from_function(show, default_timeout=TIMEOUT).run())
     assert "**Model v0**, a random forest. In production since" in read

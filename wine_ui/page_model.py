@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from wine_ui import calm
+from wine_ui import recovery
 from wine_ui.settings import Settings
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -16,7 +16,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 def show() -> None:
     """The page."""
-    model = calm.client().model()
+    model = recovery.client().model()
     st.title("Who answers here?")
     st.markdown(standing(model))
     evaluation = model["evaluation"]
