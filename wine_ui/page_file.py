@@ -1,31 +1,23 @@
 """Score a file: a table of wines in, the same table with scores out, and what is wrong with which row in place."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
-from wine_ui import charts, recovery
-from wine_ui.client import COLOR, Problem
-from wine_ui.units import NotANumber, read_number
+from wine_ui import charts, connection
+from wine_ui.client import Problem, Schema
+from wine_ui.table import MEGABYTES, NotATable, names, read, template, wine
+from wine_ui.units import NotANumber
 
-MEGABYTES: Final = 10
 CHUNK: Final = 1000  # wines a call: the progress bar moves, and one bad row costs little
 RESULTS: Final = ("score", "low", "high", "grade", "warnings", "problem")
-
-Schema = Mapping[str, Any]
-
-
-class NotATable(ValueError):
-    """The file cannot be read as a table of wines; the message says why."""
 
 
 def show() -> None:
     """The page."""
-    schema = recovery.schema()
+    schema = connection.schema()
     st.title("Score a file of wines")
     st.markdown(
         "A CSV file with one wine in each row: our own column names, or those of UCI's file (semicolons and names with "
@@ -40,22 +32,15 @@ def show() -> None:
         return
     try:
         table, problems = read(given.getvalue(), schema)
-        color = None if COLOR in names(table.columns) else right.segmented_control(
-            "Colour of these wines", schema["colors"], default=schema["colors"][0], required=True
-        )  # fmt: skip
     except NotATable as error:
         st.error(f"{given.name}: {error}", icon=":material/description:")
         return
-    key = (given.file_id, color)
+    with right:
+        category = missing_category(table, schema)
+    key = (given.file_id, category)
     if st.session_state.get("scored", (None,))[0] != key:
-        st.session_state.scored = (key, score(table, problems, schema, color))
+        st.session_state.scored = (key, score(table, problems, schema, category))
     result(st.session_state.scored[1], given.name)
-
-
-def template(schema: Schema) -> str:
-    """A table with every column, and the presets as examples."""
-    rows = [preset["wine"] for preset in schema["presets"]]
-    return pd.DataFrame(rows)[[*(field["name"] for field in schema["fields"]), COLOR]].to_csv(index=False)
 
 
 def columns(schema: Schema) -> pd.DataFrame:
@@ -63,110 +48,27 @@ def columns(schema: Schema) -> pd.DataFrame:
     rows = [
         (field["name"], f"{field['label']}, {field['unit']}".rstrip(", "), field["help"]) for field in schema["fields"]
     ]
-    color = (COLOR, "Colour", f"{' or '.join(schema['colors'])}; asked for where the column is missing")
-    return pd.DataFrame([*rows, color], columns=["Column", "Holds", "Meaning"])
+    name, label = schema["category"]["name"], schema["category"]["label"]
+    category = (name, label, f"{' or '.join(schema['colors'])}; asked for where the column is missing")
+    return pd.DataFrame([*rows, category], columns=["Column", "Holds", "Meaning"])
 
 
-def names(columns: Iterable[str]) -> dict[str, str]:
-    """Our name of a column → its name in the file."""
-    return {column.strip().lower().replace(" ", "_"): column for column in columns}
+def missing_category(table: pd.DataFrame, schema: Schema) -> str | None:
+    """The category of all wines, asked for where the table has no column for it."""
+    if schema["category"]["name"] in names(table.columns):
+        return None
+    label, categories = f"{schema['category']['label']} of these wines", list[str](schema["colors"])
+    return st.segmented_control(label, categories, default=categories[0], required=True)
 
 
-def read(content: bytes, schema: Schema) -> tuple[pd.DataFrame, dict[int, str]]:
-    """The file as a table of texts with rows counted from 1, and by row why its cells do not fit the columns.
-
-    NotATable when it is no table, or lacks a measurement.
-    """
-    if len(content) > MEGABYTES * 1_000_000:
-        raise NotATable(f"the file is larger than {MEGABYTES} MB: split it.")
-    text = decode(content).strip("\r\n")
-    if not text.strip():
-        raise NotATable("the file is empty.")
-    wanted = [field["name"] for field in schema["fields"]]
-    head, *rows = cells(text, delimiter(text, wanted))
-    check(head, wanted)
-    if not rows:
-        raise NotATable("there are column names but no wines in it.")
-    problems = {
-        number: f"there are {len(row)} cells, but {len(head)} columns: write decimals with a point, or quote them"
-        for number, row in enumerate(rows, 1)
-        if any(row[len(head) :])
-    }
-    filled = [(row + [""] * len(head))[: len(head)] for row in rows]
-    table = pd.DataFrame(filled, columns=unique(head), index=range(1, len(rows) + 1), dtype=str)
-    return table, problems
-
-
-def delimiter(text: str, wanted: Sequence[str]) -> str:
-    """What separates the columns."""
-    head = text.splitlines()[0].lower().replace(" ", "_")
-    separator = max(";,\t|", key=head.count)
-    if separator in head:
-        return separator
-    if any(name in head for name in wanted):
-        raise NotATable("its columns are not separated by semicolons, commas or tabs: save it as CSV.")
-    raise NotATable(f"its first row holds no column names: they must be {', '.join(wanted)}.")
-
-
-def cells(text: str, separator: str) -> list[list[str]]:
-    """The rows that are not empty."""
-    lines = io.StringIO(text, newline="")
-    try:
-        return [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True) if any(row)]
-    except csv.Error as error:
-        raise NotATable(f"it cannot be read as CSV ({error}): look for a quotation mark without its pair.") from None
-
-
-def check(head: Sequence[str], wanted: Sequence[str]) -> None:
-    """Refuse columns that are missing, or there twice."""
-    found = [name for column in head for name in names([column])]
-    if missing := [name for name in wanted if name not in found]:
-        raise NotATable(f"the columns {', '.join(missing)} are missing. The template has all of them.")
-    if twice := [name for name in (*wanted, COLOR) if found.count(name) > 1]:
-        raise NotATable(f"the columns {', '.join(twice)} are there twice: keep one of each.")
-
-
-def unique(head: Sequence[str]) -> list[str]:
-    """The columns' names, where one comes again with its number behind."""
-    return [f"{name}.{number}" if name in head[:number] else name for number, name in enumerate(head)]
-
-
-def decode(content: bytes) -> str:
-    """The file's text; Unicode, or what a spreadsheet in Western Europe writes."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    if b"\x00" in content:
-        raise NotATable("this is no text file: save the table as CSV.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-    if sum(not (sign.isprintable() or sign.isspace()) for sign in text) > len(text) // 100:
-        raise NotATable("this is no text file: save the table as CSV.")
-    return text
-
-
-def wine(row: Mapping[Any, str], columns: Mapping[str, str], schema: Schema, color: str | None) -> dict[str, Any]:
-    """One row as the API takes it; a NotANumber names the column."""
-    found: dict[str, Any] = {COLOR: color or row[columns[COLOR]].strip().lower()}
-    for field in schema["fields"]:
-        try:
-            number = read_number(row[columns[field["name"]]])
-        except NotANumber as error:
-            raise NotANumber(f"{field['name']}: {error}") from None
-        if number is not None:
-            found[field["name"]] = number
-    return found
-
-
-def score(table: pd.DataFrame, problems: Mapping[int, str], schema: Schema, color: str | None) -> pd.DataFrame:
+def score(table: pd.DataFrame, problems: Mapping[int, str], schema: Schema, category: str | None) -> pd.DataFrame:
     """The table with the columns of RESULTS behind its own; rows that cannot be scored say why in `problem`."""
     known = names(table.columns)
     wines: dict[int, dict[str, Any]] = {}
     scored: dict[int, dict[str, Any]] = {}
     for number, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
-            wines[number] = wine(row, known, schema, color)
+            wines[number] = wine(row, known, schema, category)
         except NotANumber as error:
             scored[number] = {"problem": str(error)}
     for number, problem in problems.items():
@@ -176,7 +78,7 @@ def score(table: pd.DataFrame, problems: Mapping[int, str], schema: Schema, colo
     waiting = list(wines)
     for start in range(0, len(waiting), CHUNK):
         part = waiting[start : start + CHUNK]
-        for number, answer in zip(part, recovery.client().predict_each([wines[each] for each in part]), strict=True):
+        for number, answer in zip(part, connection.client().predict_each([wines[each] for each in part]), strict=True):
             scored[number] = told(answer)
         bar.progress(min(1.0, (start + CHUNK) / len(waiting)), f"Scored {min(start + CHUNK, len(waiting)):,} wines")
     bar.empty()

@@ -1,22 +1,24 @@
-"""About the model: which one answers, who released it, how good it is, and what it cannot do."""
+"""The model: which one answers, who released it, how good it is, and what it cannot do."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
-from wine_ui import recovery
+from wine_ui import connection
 from wine_ui.settings import Settings
+
+HOLDS: Final = {"holds": "yes", "fails": "no", "hold": "undecided"}
 
 Metrics = Mapping[str, Mapping[str, float]]
 
 
 def show() -> None:
     """The page."""
-    model = recovery.client().model()
+    model = connection.client().model()
     st.title("Who answers here?")
     st.markdown(standing(model))
     evaluation = model["evaluation"]
@@ -33,6 +35,9 @@ def show() -> None:
             "ΔRMSE: its typical error minus another model's on the same wines, so below zero it is the better one; "
             "in brackets, the 95 % interval."
         )
+        if reasons := [f"- **{gate['name']}**: {gate['why']}" for gate in evaluation["gates"] if "why" in gate]:
+            with st.expander("Why each of them was asked"):
+                st.markdown("\n".join(reasons))
     else:
         st.info("This version has not been evaluated: its figures below come from its training alone.")
     origin(model)
@@ -92,17 +97,45 @@ def bands(slices: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def gates(listed: list[Mapping[str, Any]]) -> pd.DataFrame:
     """Each gate with what was asked and what was measured."""
-    return pd.DataFrame(
-        [
-            {
-                "Gate": gate["gate"],
-                "Asked": gate["threshold"],
-                "Measured": gate["measured"],
-                "Holds": "yes" if gate["passed"] else "no",
-            }
-            for gate in listed
-        ]
-    )
+    return pd.DataFrame([texts(gate) if "gate" in gate else figures(gate) for gate in listed])
+
+
+def texts(gate: Mapping[str, Any]) -> dict[str, str]:
+    """A gate of the first format, where everything is a sentence already."""
+    holds = "yes" if gate["passed"] else "no"
+    return {"Gate": gate["gate"], "Asked": gate["threshold"], "Measured": gate["measured"], "Holds": holds}
+
+
+def figures(gate: Mapping[str, Any]) -> dict[str, str]:
+    """A gate of the second format: its figure, and the bound with the side on which the figure must lie."""
+    return {
+        "Gate": gate["name"],
+        "Asked": asked(gate),
+        "Measured": measured(gate),
+        "Holds": HOLDS[gate["outcome"]],
+    }
+
+
+def asked(gate: Mapping[str, Any]) -> str:
+    """Where a gate's figure must lie."""
+    bound, side = gate["bound"], gate["direction"].replace("upper", "upper end").replace("lower", "lower end")
+    if bound is None:
+        return ""
+    place = " to ".join(map(number, bound)) if isinstance(bound, list) else f"{side} {number(bound)}"
+    return f"{place} {gate['unit']}".rstrip()
+
+
+def measured(gate: Mapping[str, Any]) -> str:
+    """A gate's figure, with its interval where it has one."""
+    if gate["value"] is None:
+        return "not measured"
+    figure = number(gate["value"]) if gate["low"] is None else shown(gate, ".3f")
+    return f"{figure} {gate['unit']}".rstrip()
+
+
+def number(value: float) -> str:
+    """A figure without more digits than it needs."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def shown(metric: Mapping[str, float], form: str) -> str:

@@ -30,18 +30,45 @@ class Conversion(NamedTuple):
     factor: float
 
 
+class Part(NamedTuple):
+    """A measurement that the laboratory's figure holds and ours does not: `factor` times it is taken off."""
+
+    field: str
+    factor: float
+    rule: str
+
+
+class Report(NamedTuple):
+    """A measurement that laboratories call by another name or report in other units."""
+
+    field: str
+    label: str
+    conversions: tuple[Conversion, ...]
+    part: Part | None = None
+
+
 # Acids are compared by what they neutralize, per proton: acetic 60.05 g/mol, tartaric 75.04, sulfuric 49.04.
-TARTARIC_OF_ACETIC: Final = 1.25  # 75.04 / 60.05: fixed acidity is titratable less this much of volatile acidity
-VOLATILE: Final = (
-    Conversion("g/L as acetic acid", 1.0),
-    Conversion("g/L as sulfuric acid (H₂SO₄)", 1.22),
-    Conversion("g/100 mL as acetic acid", 10.0),
+VOLATILE: Final = Report(
+    "volatile_acidity",
+    "Volatile acidity",
+    (
+        Conversion("g/L as acetic acid", 1.0),
+        Conversion("g/L as sulfuric acid (H₂SO₄)", 1.22),
+        Conversion("g/100 mL as acetic acid", 10.0),
+    ),
 )
-TITRATABLE: Final = (
-    Conversion("g/L as tartaric acid", 1.0),
-    Conversion("g/L as sulfuric acid (H₂SO₄)", 1.53),
-    Conversion("g/100 mL as tartaric acid", 10.0),
+TITRATABLE: Final = Report(
+    "fixed_acidity",
+    "Titratable (total) acidity",
+    (
+        Conversion("g/L as tartaric acid", 1.0),
+        Conversion("g/L as sulfuric acid (H₂SO₄)", 1.53),
+        Conversion("g/100 mL as tartaric acid", 10.0),
+    ),
+    Part("volatile_acidity", 1.25, "Fixed acidity is titratable less volatile acidity"),  # 75.04 / 60.05
 )
+REPORTS: Final = (VOLATILE, TITRATABLE)  # each after those that it needs
+REPORTED: Final = "My laboratory reports acidity in another way"
 
 
 def decimals(step: float) -> int:
