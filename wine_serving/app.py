@@ -33,6 +33,7 @@ from wine_serving.schema import (
     BATCH_LIMIT,
     EXAMPLES,
     FEATURES,
+    SEGMENT,
     SEGMENTS,
     TARGET,
     TARGET_LABEL,
@@ -156,6 +157,7 @@ def _telling(service: Service, metrics: Metrics) -> APIRouter:
         reference = model.bundle.reference
         return {
             "fields": [_field(feature, reference) for feature in FEATURES],
+            "category": {"name": SEGMENT, "label": Wine.model_fields[SEGMENT].title or SEGMENT},
             "colors": list(SEGMENTS),
             "target": {
                 "name": TARGET,
