@@ -93,46 +93,45 @@ def plain(text: str) -> str:
 
 
 def laboratory(schema: Schema) -> None:
-    """Other ways in which laboratories report measurements of this form, converted in view."""
+    """Other ways in which laboratories give measurements of this form, converted in view."""
     fields = {field["name"]: field for field in schema["fields"]}
-    reports = [report for report in units.REPORTS if report.field in fields]
-    if not reports:
+    wanted = [each for each in units.LAB_FIGURES if each.needs <= fields.keys()]
+    if not wanted:
         return
-    with st.expander(units.REPORTED, icon=":material/swap_horiz:"):
+    with st.expander(units.LAB_QUESTION, icon=":material/swap_horiz:"):
         known, _ = sheet.measured(schema)
-        for report in reports:
-            value = converted(report, fields, known)
+        for each in wanted:
+            value = converted(each, fields, known)
             if value is not None:
-                known[report.field] = value
+                known[each.field] = value
 
 
-def converted(report: units.Report, fields: Mapping[str, Any], known: Mapping[str, float]) -> float | None:
+def converted(figure: units.LabFigure, fields: Mapping[str, Any], known: Mapping[str, float]) -> float | None:
     """Show a laboratory's figure in the form's unit, and offer to fill it in; None where there is none."""
-    number, factor = figure(report)
+    number, factor = asked(figure)
     if number is None:
         return None
     less, minus = 0.0, ""
-    if part := report.part:
+    if part := figure.part:
         label = fields[part.field]["label"].lower()
         if part.field not in known:
             st.caption(f"{part.rule}: fill in the {label}, too.")
             return None
         less = part.factor * known[part.field]
         minus = f" − {less:.2f} (from {label})"
-    field = fields[report.field]
+    field = fields[figure.field]
     value = round(number * factor - less, units.decimals(field["step"]) + 1)
     st.markdown(f"{number:g} × {factor:g}{minus} = **{value:g} {field['unit']}**")
-    st.button(f"Use as {field['label'].lower()}", key=f"use_{report.field}", on_click=fill, args=(report.field, value))
+    label, key = f"Use as {field['label'].lower()}", f"use_{figure.field}"
+    st.button(label, key=key, on_click=fill, args=(figure.field, value))
     return value
 
 
-def figure(report: units.Report) -> tuple[float | None, float]:
-    """Ask for a laboratory's figure, and by what to multiply it."""
+def asked(figure: units.LabFigure) -> tuple[float | None, float]:
+    """What a laboratory's figure is, and by what to multiply it."""
     left, right = st.columns([2, 3])
-    text = left.text_input(report.label, key=f"lab_{report.field}")
-    way = right.selectbox(
-        "reported in", report.conversions, format_func=lambda each: each.label, key=f"way_{report.field}"
-    )
+    text = left.text_input(figure.label, key=f"lab_{figure.field}")
+    way = right.selectbox("reported in", figure.conversions, format_func=lambda each: each.label)
     try:
         return units.read_number(text), way.factor
     except units.NotANumber as error:

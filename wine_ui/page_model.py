@@ -11,6 +11,13 @@ import streamlit as st
 from wine_ui import connection
 from wine_ui.settings import Settings
 
+SENTENCES: Final = {
+    "mae": "On average the score is **{value:.2f} points** off the tasters' grade ({low:.2f} to {high:.2f}).",
+    "within_one": "Rounded, it is within one grade for **{value:.0%}** of wines ({low:.0%} to {high:.0%}).",
+    "coverage": "The stated range held the true grade for **{value:.0%}** of them ({low:.0%} to {high:.0%}).",
+    "r2": "The measurements explain **{value:.0%}** of what makes grades differ ({low:.0%} to {high:.0%}); the rest is "
+    "taste, and tasters disagree.",
+}
 HOLDS: Final = {"holds": "yes", "fails": "no", "hold": "undecided"}
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -21,29 +28,32 @@ def show() -> None:
     model = connection.client().model()
     st.title("Who answers here?")
     st.markdown(standing(model))
-    evaluation = model["evaluation"]
-    if evaluation:
-        metrics = evaluation["candidate"]["metrics"]
-        st.subheader("How good is it?")
-        st.markdown(in_words(metrics))
-        st.subheader("Where is it right, and where not?")
-        st.markdown("Rare wines are hard: few very bad and very good ones were there to learn from.")
-        st.table(bands(evaluation["slices"]), border="horizontal", hide_index=True)
-        st.subheader("What was asked before it was released")
-        st.table(gates(evaluation["gates"]), border="horizontal", hide_index=True)
-        st.caption(
-            "ΔRMSE: its typical error minus another model's on the same wines, so below zero it is the better one; "
-            "in brackets, the 95 % interval."
-        )
-        if reasons := [f"- **{gate['name']}**: {gate['why']}" for gate in evaluation["gates"] if "why" in gate]:
-            with st.expander("Why each of them was asked"):
-                st.markdown("\n".join(reasons))
+    if model["evaluation"]:
+        judged(model["evaluation"])
     else:
         st.info("This version has not been evaluated: its figures below come from its training alone.")
     origin(model)
     for title, card in {"Model card": model["card"], "Dataset card": model["dataset_card"]}.items():
         with st.expander(title):
             st.markdown(re.sub(r"^#", "####", card, flags=re.MULTILINE))  # below the page's own headings
+
+
+def judged(evaluation: Mapping[str, Any]) -> None:
+    """How good it is, for which wines, and what was asked of it."""
+    st.subheader("How good is it?")
+    st.markdown(in_words(evaluation["candidate"]["metrics"]))
+    st.subheader("Where is it right, and where not?")
+    st.markdown("Rare wines are hard: few very bad and very good ones were there to learn from.")
+    st.table(bands(evaluation["slices"]), border="horizontal", hide_index=True)
+    st.subheader("What was asked before it was released")
+    st.table(gates(evaluation["gates"]), border="horizontal", hide_index=True)
+    st.caption(
+        "ΔRMSE: its typical error minus another model's on the same wines, so below zero it is the better one; in "
+        "brackets, the 95 % interval."
+    )
+    if reasons := [f"- **{gate['name']}**: {gate['why']}" for gate in evaluation["gates"] if "why" in gate]:
+        with st.expander("Why each of them was asked"):
+            st.markdown("\n".join(reasons))
 
 
 def standing(model: Mapping[str, Any]) -> str:
@@ -57,28 +67,8 @@ def standing(model: Mapping[str, Any]) -> str:
 
 def in_words(metrics: Metrics) -> str:
     """The metrics on wines that the model had never seen, as a layman reads them."""
-    lines = []
-    if mae := metrics.get("mae"):
-        lines.append(
-            f"On average the score is **{mae['value']:.2f} points** off the tasters' grade "
-            f"({mae['low']:.2f} to {mae['high']:.2f})."
-        )
-    if near := metrics.get("within_one"):
-        lines.append(
-            f"Rounded, it is within one grade for **{near['value']:.0%}** of wines "
-            f"({near['low']:.0%} to {near['high']:.0%})."
-        )
-    if coverage := metrics.get("coverage"):
-        lines.append(
-            f"The stated range held the true grade for **{coverage['value']:.0%}** of them "
-            f"({coverage['low']:.0%} to {coverage['high']:.0%})."
-        )
-    if r2 := metrics.get("r2"):
-        lines.append(
-            f"The measurements explain **{r2['value']:.0%}** of what makes grades differ "
-            f"({r2['low']:.0%} to {r2['high']:.0%}); the rest is taste, and tasters disagree."
-        )
-    return "\n".join(f"- {line}" for line in lines) + (
+    lines = [f"- {sentence.format(**metrics[name])}" for name, sentence in SENTENCES.items() if name in metrics]
+    return "\n".join(lines) + (
         "\n\nMeasured on wines that it had never seen; in brackets, the range in which the figure lies with 95 % "
         "confidence."
     )

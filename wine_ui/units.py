@@ -24,7 +24,7 @@ def read_number(text: str | None) -> float | None:
 
 
 class Conversion(NamedTuple):
-    """A laboratory's way to report a measurement: what it is called and what makes it the API's."""
+    """A laboratory's unit: what it is called and what makes it the API's."""
 
     label: str
     factor: float
@@ -38,17 +38,22 @@ class Part(NamedTuple):
     rule: str
 
 
-class Report(NamedTuple):
-    """A measurement that laboratories call by another name or report in other units."""
+class LabFigure(NamedTuple):
+    """A measurement that laboratories call by another name or give in other units."""
 
     field: str
     label: str
     conversions: tuple[Conversion, ...]
     part: Part | None = None
 
+    @property
+    def needs(self) -> set[str]:
+        """The measurements that a form must have for this to be converted."""
+        return {self.field, self.part.field} if self.part else {self.field}
+
 
 # Acids are compared by what they neutralize, per proton: acetic 60.05 g/mol, tartaric 75.04, sulfuric 49.04.
-VOLATILE: Final = Report(
+VOLATILE: Final = LabFigure(
     "volatile_acidity",
     "Volatile acidity",
     (
@@ -57,7 +62,7 @@ VOLATILE: Final = Report(
         Conversion("g/100 mL as acetic acid", 10.0),
     ),
 )
-TITRATABLE: Final = Report(
+TITRATABLE: Final = LabFigure(
     "fixed_acidity",
     "Titratable (total) acidity",
     (
@@ -67,8 +72,8 @@ TITRATABLE: Final = Report(
     ),
     Part("volatile_acidity", 1.25, "Fixed acidity is titratable less volatile acidity"),  # 75.04 / 60.05
 )
-REPORTS: Final = (VOLATILE, TITRATABLE)  # each after those that it needs
-REPORTED: Final = "My laboratory reports acidity in another way"
+LAB_FIGURES: Final = (VOLATILE, TITRATABLE)  # each after those that it needs
+LAB_QUESTION: Final = "My laboratory reports acidity in another way"
 
 
 def decimals(step: float) -> int:
