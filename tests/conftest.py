@@ -18,7 +18,7 @@ pytest_plugins = ["tests.browser", "tests.cells", "tests.wandb_server.fixtures"]
 
 
 LONGEST_FIRST = (
-    *("test_pipeline", "test_ui_browser", "test_evaluation", "test_tracking", "test_another_table", "test_setup"),
+    *("test_pipeline", "ui/test_browser", "test_evaluation", "test_tracking", "test_another_table", "test_setup"),
     *("test_registry_wandb", "test_data", "api/test_loading", "test_sync"),
 )
 

@@ -74,7 +74,7 @@ def api(log: Path, port: int | None = None, **variables: str) -> Server:
     return Server([*command, "--no-access-log"], "/live", log, port, **variables)
 
 
-def page(log: Path, **variables: str) -> Server:
+def ui(log: Path, **variables: str) -> Server:
     """The page, not started yet."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", "--server.address", "127.0.0.1"]

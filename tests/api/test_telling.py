@@ -21,6 +21,7 @@ def test_schema_holds_all_that_a_form_needs(client: httpx.Client) -> None:
     """Labels, units, bounds, typical values, ranges, presets that are possible wines, and the distribution."""
     schema = client.get("/schema").raise_for_status().json()
     assert [field["name"] for field in schema["fields"]] == [name for name in INPUTS if name != "color"]
+    assert schema["category"] == {"name": "color", "label": "Colour"}
     for field in schema["fields"]:
         for color in schema["colors"]:
             low, high = field["ranges"][color]

@@ -50,6 +50,13 @@ class Field(TypedDict):
     ranges: dict[str, tuple[float, float]]
 
 
+class Category(TypedDict):
+    """What wines differ in beside their measurements; `colors` lists its values."""
+
+    name: str
+    label: str
+
+
 class Target(TypedDict):
     """What is predicted, and on which scale."""
 
@@ -72,6 +79,7 @@ class Form(TypedDict):
     """All that a form needs in order to ask for a wine."""
 
     fields: list[Field]
+    category: Category
     colors: list[str]
     target: Target
     presets: list[Start]

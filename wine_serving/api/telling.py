@@ -12,7 +12,17 @@ from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
 from wine_serving.errors import BundleError, RequestRefused
-from wine_serving.schema import BATCH_LIMIT, FEATURES, SEGMENTS, TARGET, TARGET_LABEL, TARGET_RANGE, Feature
+from wine_serving.schema import (
+    BATCH_LIMIT,
+    FEATURES,
+    SEGMENT,
+    SEGMENTS,
+    TARGET,
+    TARGET_LABEL,
+    TARGET_RANGE,
+    Feature,
+    Wine,
+)
 
 
 def routes(loader: Loader, metrics: Metrics) -> APIRouter:
@@ -61,6 +71,7 @@ def _form(served: Model) -> Form:
     reference = served.bundle.reference
     return {
         "fields": [_field(feature, reference) for feature in FEATURES],
+        "category": {"name": SEGMENT, "label": Wine.model_fields[SEGMENT].title or SEGMENT},
         "colors": list(SEGMENTS),
         "target": {"name": TARGET, "minimum": TARGET_RANGE[0], "maximum": TARGET_RANGE[1], "label": TARGET_LABEL},
         "presets": [cast("Start", preset.model_dump()) for preset in reference.presets],

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from wine_ui.client import COLOR, Client, Measured
+from wine_ui.client import Client, Measured, Schema
 
 STEPS: Final = 5  # values between which an assumed measurement is moved
 POINTS: Final = 41  # of a what-if curve
 
 
 @dataclass(frozen=True)
-class Answer:
+class Assessment:
     """What the API said of a wine; `assumed` are the measurements that were not given, `spread` where each leads."""
 
     wine: Measured
+    category: str  # the wine's, such as red
     prediction: dict[str, Any]
     explanation: dict[str, Any]
     assumed: dict[str, float] = field(default_factory=dict)
@@ -32,28 +33,28 @@ class Answer:
         highest = max((high for _, high in self.spread.values()), default=self.prediction["quality"])
         return float(self.prediction["interval"]["high"] + max(0.0, highest - self.prediction["quality"]))
 
+    def warnings(self, name: str | None) -> list[str]:
+        """What is unusual about a measurement, or about the combination (None)."""
+        return [warning["message"] for warning in self.prediction["warnings"] if warning["field"] == name]
 
-def assess(client: Client, schema: Mapping[str, Any], color: str, numbers: Mapping[str, float]) -> Answer:
-    """Ask the API about one wine; what is not in `numbers` is taken as typical for its colour."""
-    assumed = {field["name"]: field["typical"][color] for field in schema["fields"] if field["name"] not in numbers}
-    wine: Measured = {COLOR: color, **numbers, **assumed}
+
+def assess(client: Client, schema: Schema, category: str, numbers: Mapping[str, float]) -> Assessment:
+    """Ask the API about one wine; what is not in `numbers` is taken as typical for its category."""
+    assumed = {field["name"]: field["typical"][category] for field in schema["fields"] if field["name"] not in numbers}
+    wine: Measured = {schema["category"]["name"]: category, **numbers, **assumed}
     prediction = client.predict(wine)
     explanation = client.explain(wine)
-    return Answer(wine, prediction, explanation, assumed, _spread(client, schema, color, wine, assumed))
+    usual = {field["name"]: field["usual"][category] for field in schema["fields"] if field["name"] in assumed}
+    return Assessment(wine, category, prediction, explanation, assumed, _spread(client, wine, usual))
 
 
-def _spread(
-    client: Client, schema: Mapping[str, Any], color: str, wine: Measured, assumed: Mapping[str, float]
-) -> dict[str, tuple[float, float]]:
+def _spread(client: Client, wine: Measured, usual: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """For each assumed measurement the lowest and highest score while it moves through what is usual; one batch."""
-    usual = {field["name"]: field["usual"][color] for field in schema["fields"]}
-    moved = [
-        (name, {**wine, name: value}) for name in assumed for value in evenly(usual[name][0], usual[name][1], STEPS)
-    ]
+    moved = [(name, {**wine, name: value}) for name, (low, high) in usual.items() for value in evenly(low, high, STEPS)]
     if not moved:
         return {}
     answers = client.predict_each([each for _, each in moved])
-    scores: dict[str, list[float]] = {name: [] for name in assumed}
+    scores: dict[str, list[float]] = {name: [] for name in usual}
     for (name, _), answer in zip(moved, answers, strict=True):
         if not isinstance(answer, list):
             scores[name].append(answer["quality"])

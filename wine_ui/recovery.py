@@ -1,42 +1,16 @@
-"""When something is wrong: a sentence, what to do, and a way on. And the one client that all visitors share."""
+"""When something is wrong: a sentence, what to do, and a way on."""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Final
 
 import streamlit as st
 
-from wine_ui.client import ApiError, Client, NotReady, Unreachable, WrongKey
-from wine_ui.settings import Settings, SettingsError
+from wine_ui import connection
+from wine_ui.client import ApiError, NotReady, Unreachable, WrongKey
+from wine_ui.settings import SettingsError
 
-EVERY = 2.0  # seconds between two looks whether the service is back
-
-
-@st.cache_resource(on_release=Client.close)
-def client() -> Client:
-    """The client of the API that the environment names."""
-    return Client(Settings.from_environment())
-
-
-@st.cache_data(ttl=60, show_spinner=False)
-def _schema() -> dict[str, Any]:
-    return client().schema()
-
-
-def schema() -> dict[str, Any]:
-    """The form's content, asked again each minute; while the service is away, what this visitor saw of it last."""
-    try:
-        st.session_state.schema = _schema()
-    except (Unreachable, NotReady):
-        if "schema" not in st.session_state:
-            raise
-    known: dict[str, Any] = st.session_state.schema
-    return known
-
-
-def forget() -> None:
-    """Have the form's content asked again: the model has changed."""
-    _schema.clear()
+EVERY: Final = 2.0  # seconds between two looks whether the service is back
 
 
 def guarded(page: Callable[[], None]) -> Callable[[], None]:
@@ -66,7 +40,7 @@ def excuse(error: ApiError, again: Callable[[], None]) -> None:
 @st.fragment(run_every=EVERY)
 def _wait(again: Callable[[], None]) -> None:
     try:
-        client().schema()
+        connection.client().schema()
     except ApiError:
         st.caption("Looking again every few seconds …")
         return
@@ -74,6 +48,6 @@ def _wait(again: Callable[[], None]) -> None:
 
 
 def _retry(again: Callable[[], None]) -> None:
-    forget()
+    connection.forget()
     again()
     st.rerun()

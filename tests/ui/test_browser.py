@@ -74,7 +74,7 @@ def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def site(api: servers.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """A running page that asks that API."""
     REPORT.mkdir(parents=True, exist_ok=True)
-    with servers.page(
+    with servers.ui(
         tmp_path_factory.mktemp("site") / "log", WINE_API_URL=api.address, WINE_REPORTS_URL=REPORTS
     ) as server:
         yield server
