@@ -15,20 +15,6 @@ READY   := $(VENV)/.ready$(if $(PYTHON),-$(lastword $(notdir $(PYTHON))))
 PYTHON  ?= $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(filter 3.11.% 3.12.% 3.13.% 3.14.%,$(shell $(name) --version 2>&1; :)),$(name))) python3)
 endif
 
-# Tracking: quiet, and recorded offline unless W&B knows who you are.
-export WANDB_DIR             ?= $(CURDIR)/artifacts
-export WANDB_SILENT          ?= true
-export WANDB_CONSOLE         ?= off
-export WANDB_ERROR_REPORTING ?= false
-export WANDB_DISABLE_GIT     ?= true
-export WANDB_DISABLE_CODE    ?= true
-# onnxruntime keeps what runs here to itself, in whatever notebook it is imported first.
-export ORT_DISABLE_TELEMETRY ?= 1
-WANDB_HOST := $(firstword $(subst :, ,$(notdir $(or $(WANDB_BASE_URL),api.wandb.ai))))
-ifeq ($(WANDB_API_KEY)$(WANDB_IDENTITY_TOKEN_FILE)$(shell grep -sF "$(WANDB_HOST)" "$${NETRC:-$$HOME/.netrc}" "$$HOME/_netrc"),)
-export WANDB_MODE            ?= offline
-endif
-
 # What a person typed reaches the recipes through the environment and unexpanded: no quote or dollar in it is a command.
 export GIVEN_VERSION = $(value VERSION)
 export GIVEN_REASON  = $(value REASON)
@@ -109,7 +95,7 @@ ui: $(READY)  ## the page alone on http://localhost:8501
 	@$(UI)
 
 lab: $(READY)  ## JupyterLab on the notebooks
-	@$(PY) -m jupyterlab notebooks
+	@$(PY) notebooks/tracking.py notebooks
 
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
 	@[ -n "$$GIVEN_VERSION" ] && [ -n "$$GIVEN_REASON" ] || \

@@ -1,6 +1,5 @@
 """Reports from executed notebooks: self-contained HTML pages, the published evaluation, and the front page."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +12,10 @@ from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
 from wine_serving.errors import VersionNotFound
+from wine_serving.promotion import by_verdict
 from wine_serving.registry import DATASET, EVALUATION, LATEST, MODEL, PRODUCTION, Record, Registry, open_registry
 from wine_serving.settings import Settings
+from wine_serving.verdict import Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -62,18 +63,14 @@ def caption(cell: Any) -> str:
 
 
 def publish_evaluation(reports: Path) -> None:
-    """Publish verdict, executed notebook and page as an evaluation version, unless nothing was decided."""
-    verdict = json.loads((reports / "verdict.json").read_text(encoding="utf-8"))
-    if verdict["verdict"] == "unchanged":
-        return
-    models = [f"{MODEL}:{verdict[role]['version']}" for role in ("candidate", "production") if verdict[role]]
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in ("verdict.json", "04_evaluation.ipynb", "04_evaluation.html"):
-            shutil.copy(reports / name, scratch)
-        registry = open_registry(Settings.from_environment().registry)
-        inputs = [f"{DATASET}:{verdict['dataset']['version']}", *models]
-        record = registry.publish(Path(scratch), EVALUATION, kind="report", metadata=verdict, inputs=inputs)
-    registry.attach_evaluation(models[0], verdict | {"report": record.ref})
+    """Carry out what the evaluation decided, with its notebook and page, and write the verdict as carried out."""
+    verdict = Verdict.read((reports / "verdict.json").read_bytes())
+    registry = open_registry(Settings.from_environment().registry)
+    with tempfile.TemporaryDirectory() as pages:
+        for name in ("04_evaluation.ipynb", "04_evaluation.html"):
+            shutil.copy(reports / name, pages)
+        done = by_verdict(registry, verdict, move=verdict.promoted, pages=Path(pages))
+    done.model_copy(update={"report": None}).write(reports / "verdict.json")
 
 
 def write_front_page(reports: Path) -> None:

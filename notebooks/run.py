@@ -7,7 +7,6 @@ All in one process, because importing papermill and nbconvert takes longer than 
 
 import argparse
 import ast
-import json
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wine_serving.errors import WineServingError
+from wine_serving.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -107,7 +107,7 @@ def plan(names: list[str], profile: str, overrides: dict[str, Any], reports: Pat
     for name, value in overrides.items():
         if not any(name in taken for taken in takers.values()):
             checked(next(iter(paths.values())), {name: value})  # no notebook has it: refused, naming what there is
-    given = {"reports": os.path.relpath(reports, ROOT)} | overrides
+    given = {"reports": os.path.relpath(reports, ROOT), "carry_out": False} | overrides  # follow_up does, with the page
     return {
         path: checked(
             path,
@@ -150,7 +150,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> bool:
 
 
 def follow_up(notebook: Path, reports: Path) -> None:
-    """What needs the finished report: the evaluation is published with it, and the front page is written anew."""
+    """What needs the finished report: the verdict is carried out with it, and the front page is written anew."""
     from report import publish_evaluation, write_front_page
 
     if notebook.stem == "04_evaluation":
@@ -158,23 +158,10 @@ def follow_up(notebook: Path, reports: Path) -> None:
     write_front_page(reports)
 
 
-def outcome(verdict: dict[str, Any], reports: Path) -> str:
-    """The verdict as a person at the terminal wants it."""
-    lines = [f"Verdict: {verdict['verdict']}"]
-    lines += [f"  {reason}" for reason in verdict["reasons"]]
-    for role in ("candidate", "production"):
-        if model := verdict[role]:
-            metrics = model["metrics"]
-            figures = [
-                f"{label} {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
-                for label, name in {"RMSE": "rmse", "MSE": "mse", "MAE": "mae", "R²": "r2"}.items()
-                if (each := metrics.get(name))
-            ]
-            lines.append(f"{role.capitalize()} {model['version']} on the test wines: {', '.join(figures)}")
-    lines.append(
-        f"Promoted: {verdict['candidate']['version']} is now production" if verdict["promoted"] else "Promoted: nothing"
-    )
-    return "\n".join([*lines, f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"])
+def outcome(reports: Path) -> str:
+    """The verdict, and where to read more of it, as a person at the terminal wants it."""
+    told = Verdict.read((reports / "verdict.json").read_bytes()).told()
+    return "\n".join([*told, f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"])
 
 
 def value(text: str) -> Any:
@@ -217,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if "04_evaluation" in given.notebooks:
-        print(outcome(json.loads((given.reports / "verdict.json").read_text(encoding="utf-8")), given.reports))
+        print(outcome(given.reports))
     return 0
 
 

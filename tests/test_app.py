@@ -13,7 +13,7 @@ import pytest
 from tests import servers, tiny
 from tests.servers import Server
 from wine_serving.bundle import Bundle
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import INPUTS, Wine
 
 WINES = tiny.as_wines(tiny.made_up_wines(60, seed=3))

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests import servers, tiny
 from wine_serving.app import create_app
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.route import BODY_LIMIT
 from wine_serving.schema import BATCH_LIMIT, FEATURES, INPUTS
 from wine_serving.settings import Settings

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from pip._internal.models.index import PyPI  # the only place that knows the public index by name
 
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 ROOT = Path(__file__).parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))

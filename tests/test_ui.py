@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from tests import servers, tiny
 from tests.conftest import ROOT
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_ui import file, units
 from wine_ui.assess import what_if
 from wine_ui.client import Client, Unreachable

@@ -28,6 +28,7 @@ from wine_serving.errors import BundleError, RequestRefused
 from wine_serving.gate import CALL, Gate
 from wine_serving.log import PredictionLog
 from wine_serving.metrics import Metrics
+from wine_serving.provenance import VERSION
 from wine_serving.route import BodyRoute
 from wine_serving.schema import (
     BATCH_LIMIT,
@@ -67,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         service.stop()
 
     telemetry = TelemetryConfig(tracing=False, metrics=False, logs=False)  # /metrics and the prediction log tell it all
-    app = FastAPI(title="Wine quality", version="1.0.0", lifespan=lifespan, telemetry=telemetry)
+    app = FastAPI(title="Wine quality", version=VERSION, lifespan=lifespan, telemetry=telemetry)
     app.add_middleware(Gate, service=service, metrics=metrics, api_key=key)
     app.add_exception_handler(HTTPException, _as_refusal)
     _add_predicting(app, service, metrics, log)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_registry_wandb import directory
-from tests.wandb_server.app import WandbServer
+from tests.registry.test_wandb import directory
+from tests.stand_ins.wandb_server.app import WandbServer
 from wine_serving.__main__ import main
 from wine_serving.registry import DATASET, EVALUATION, MODEL, digest_files
-from wine_serving.registry_folder import FolderRegistry
-from wine_serving.registry_wandb import WandbRegistry
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.registry.wandb import WandbRegistry
 
 TRAIN = """
 import sys
 from pathlib import Path
 import wandb
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 with wandb.init(project="wine-quality", job_type="03_training", config={"trees": 3}) as run:
     run.log({"rmse": 0.7})
     FolderRegistry(Path(sys.argv[1])).publish(
@@ -125,7 +125,7 @@ def test_alias_that_was_moved_in_wandb_since_stays(
     capsys.readouterr()
     assert sync(made_offline) == 0
     said = capsys.readouterr().out
-    assert "wine-quality:production stays on v1: it was moved in W&B since" in said
+    assert "wine-quality:production stays on v1: it was moved there since" in said
     assert "wine-quality:candidate stays on v0" in said
     assert project.aliases(MODEL)["production"] == "v1"
 

@@ -8,13 +8,13 @@ import pytest
 
 from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
 from wine_serving.registry import Registry, digest_files, parse_ref
-from wine_serving.registry_folder import FolderRegistry
-from wine_serving.registry_wandb import WandbRegistry
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.registry.wandb import WandbRegistry
 
 PUBLISH = """
 import sys
 from pathlib import Path
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 FolderRegistry(Path(sys.argv[1])).publish(Path(sys.argv[2]), "wine-quality", kind="model", aliases=["candidate"])
 """
 

@@ -1,92 +1,123 @@
-"""Folder first, W&B later: push what was recorded offline and published in a folder to a W&B project, once."""
+"""Copies of versions: one way to bring them from a registry to another, whoever asks for it."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from wine_serving.errors import RegistryUnavailable
-from wine_serving.registry import DATASET, EVALUATION, LATEST, MODEL, AliasMove, Record, Registry
-from wine_serving.registry_wandb import BY_HAND, WandbRegistry
-from wine_serving.settings import ROOT
+from pydantic import BaseModel, ConfigDict
 
-COLLECTIONS = (DATASET, MODEL, EVALUATION)
+from wine_serving.errors import RegistryError
+from wine_serving.registry.files import write_whole
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.registry.promises import (
+    BY_HAND,
+    DATASET,
+    EVALUATION,
+    LATEST,
+    MODEL,
+    AliasMove,
+    Record,
+    Registry,
+)
+from wine_serving.registry.wandb import WandbRegistry
+from wine_serving.registry.wandb_sdk import push_runs
+
+COLLECTIONS: Final = (DATASET, MODEL, EVALUATION)
+RELEASE_FILE: Final = "release.json"
 
 
-def synchronize(folder: Registry, project: WandbRegistry) -> Iterator[str]:
-    """Push runs, versions, aliases, histories and evaluations that the project lacks; a line for each thing done.
+class Release(BaseModel):
+    """What an exported registry is for: the model version that an image carries and is asked for its golden wines."""
 
-    An alias that was moved in W&B since is left where it is.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    version: str
+    digest: str
+    golden: str  # the file with the golden wines, relative to the folder
+
+
+def copy(source: Registry, target: Registry, refs: Sequence[str] | None = None) -> Iterator[str]:
+    """Bring versions (all, or those that `refs` name) with records, evaluations, aliases and histories to `target`.
+
+    A line for each thing done. Content that is there already is not copied again; an alias that somebody moved in
+    `target` since is left where it is, and one that stands in `source` on a version that is not copied stays behind.
     """
-    last = {name: _last_moves(folder, project, name) for name in COLLECTIONS}  # asks W&B first: no key is said at once
-    known = {record.digest: record.ref for name in COLLECTIONS for record in project.records(name)}
-    yield from push_runs(project.place)
-    there: dict[str, str] = {}  # a folder's version → the project's
-    for record in sorted((each for name in COLLECTIONS for each in folder.records(name)), key=_age):
-        if record.digest not in known:
+    records = [record for name in COLLECTIONS for record in source.records(name)]
+    if refs is not None:
+        wanted = {source.record(ref).ref for ref in refs}
+        records = [record for record in records if record.ref in wanted]
+    names = [name for name in COLLECTIONS if any(record.collection == name for record in records)]
+    standing = {name: source.aliases(name) for name in names}
+    last = {(name, alias): target.history(name, alias)[-1:] for name in names for alias in standing[name]}
+    known = {record.digest: record for name in names for record in target.records(name)}
+    there: dict[str, str] = {}  # a version of the source → the target's
+    for record in sorted(records, key=_age):
+        copied = known.get(record.digest)
+        if copied is None:
             inputs = [there[each] for each in record.inputs if each in there]
-            known[record.digest] = project.adopt(record, folder.fetch(record.ref), inputs).ref
-            yield f"{record.ref} → {known[record.digest]}"
-        there[record.ref] = known[record.digest]
-        if record.evaluation and project.amend(there[record.ref], evaluation=record.evaluation):
-            yield f"the evaluation of {record.ref} → {there[record.ref]}"
-    for name in COLLECTIONS:
-        for alias in folder.aliases(name):
-            yield from _push_alias(folder, project, name, alias, there, last[name].get(alias))
+            copied = known[record.digest] = target.adopt(record, source.fetch(record.ref), inputs)
+            yield f"{record.ref} → {copied.ref}"
+        elif record.evaluation and not copied.evaluation:
+            target.attach_evaluation(copied.ref, record.evaluation)
+            yield f"the evaluation of {record.ref} → {copied.ref}"
+        there[record.ref] = copied.ref
+    for (name, alias), before in last.items():
+        if f"{name}:{standing[name][alias]}" in there:
+            moves = [moved for move in source.history(name, alias) if (moved := _translate(name, move, there))]
+            yield from _copy_alias(target, name, alias, moves, before)
 
 
-def push_runs(place: str) -> Iterator[str]:
-    """Upload the runs that were recorded offline and are not marked as synchronised."""
-    entity, project = place.split("/")
-    home = Path(os.environ.get("WANDB_DIR", ROOT / "artifacts")) / "wandb"
-    runs = [path for path in sorted(home.glob("offline-run-*")) if not [*path.glob("*.wandb.synced")]]
-    if not runs:
-        return
-    command = [sys.executable, "-m", "wandb", "sync", "--entity", entity, "--project", project, *map(str, runs)]
-    ours = {"WANDB_MODE", "WANDB_SERVICE", "WANDB_SILENT"}  # what it does has to go online, and to be said
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    bound = 30 + 30 * len(runs)
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=bound, check=False)
-    except subprocess.TimeoutExpired:
-        raise RegistryUnavailable(f"W&B took too long to receive {len(runs)} runs of {home}: run this again") from None
-    missing = [path.name for path in runs if not [*path.glob("*.wandb.synced")]]
-    if missing:  # the command's exit code does not tell
-        said = " ".join(line.partition("ERROR")[2].strip() for line in done.stderr.splitlines() if "ERROR" in line)
-        raise RegistryUnavailable(f"W&B did not receive {', '.join(missing)} of {home} ({said}): run this again")
-    yield f"{len(runs)} offline run{'s' * (len(runs) > 1)} → {place}"
+def export(registry: Registry, refs: Sequence[str], directory: Path, golden: str) -> str:
+    """Copy versions into a folder registry in `directory` and write release.json for the first model; says which.
+
+    `golden` is the file of a model's version that holds its golden wines.
+    """
+    records = [registry.record(ref) for ref in refs]
+    for _ in copy(registry, FolderRegistry(directory), refs):
+        pass
+    for model in [record for record in records if record.collection == MODEL][:1]:
+        path = f"{MODEL}/{model.version}/{golden}"
+        release = Release(model=MODEL, version=model.version, digest=model.digest, golden=path)
+        write_whole(directory / RELEASE_FILE, release.model_dump_json(indent=1) + "\n")
+    return f"{', '.join(record.ref for record in records)} → {directory}"
+
+
+def synchronize(folder: Registry, project: Registry) -> Iterator[str]:
+    """Push runs recorded offline and versions made in the folder to a W&B project; a line for each thing done."""
+    if not isinstance(project, WandbRegistry):
+        raise RegistryError("say where to: make sync WINE_REGISTRY=wandb:ENTITY/PROJECT")
+    project.aliases(DATASET)  # asks W&B first: a key that is missing is said before anything is pushed
+    done = False
+    for lines in (push_runs(project.place), copy(folder, project)):
+        for line in lines:
+            done = True
+            yield line
+    if not done:
+        yield f"{project} has it all already"
 
 
 def _age(record: Record) -> tuple[object, int]:
     return record.created, COLLECTIONS.index(record.collection)
 
 
-def _last_moves(folder: Registry, project: WandbRegistry, name: str) -> dict[str, AliasMove]:
-    """Alias → its last move in the project."""
-    histories = {alias: project.history(name, alias) for alias in folder.aliases(name)}
-    return {alias: history[-1] for alias, history in histories.items() if history}
-
-
-def _push_alias(
-    folder: Registry, project: WandbRegistry, name: str, alias: str, there: dict[str, str], last: AliasMove | None
+def _copy_alias(
+    target: Registry, name: str, alias: str, moves: Sequence[AliasMove], before: Sequence[AliasMove]
 ) -> Iterator[str]:
-    version = there[f"{name}:{folder.aliases(name)[alias]}"].split(":")[1]
-    moves = [move for each in folder.history(name, alias) if (move := _translate(name, each, there))]
-    by_hand = last is not None and last.by == BY_HAND and alias != LATEST  # W&B itself moves latest at every upload
-    if last and (by_hand or (moves and last.when > moves[-1].when)):
-        if last.version != version:
-            yield f"{name}:{alias} stays on {last.version}: it was moved in W&B since"
-        return
-    for each in {move.version for move in moves} - {version}:
-        project.amend(f"{name}:{each}", moves=[move for move in moves if move.version == each])
-    here = [move for move in moves if move.version == version]
-    if project.amend(f"{name}:{version}", moves=here, aliases=[alias]):
+    """Take the moves over, unless somebody moved the alias in `target` since; `before` is its last move there."""
+    version = moves[-1].version
+    for last in before:
+        by_hand = last.by == BY_HAND and alias != LATEST  # W&B itself moves latest at every upload
+        if by_hand or last.when > moves[-1].when:
+            if last.version != version:
+                yield f"{name}:{alias} stays on {last.version}: it was moved there since"
+            return
+    if target.adopt_moves(name, alias, moves):
         yield f"{name}:{alias} → {version}"
 
 
 def _translate(name: str, move: AliasMove, there: dict[str, str]) -> AliasMove | None:
-    """A move with the project's numbers instead of the folder's; None when the version was deleted."""
+    """A move with the target's numbers instead of the source's; None when the version is not there."""
     version, previous = there.get(f"{name}:{move.version}"), there.get(f"{name}:{move.previous}")
     if version is None:
         return None
