@@ -1,13 +1,16 @@
-"""A person moves production: `python -m wine_serving promote` and `rollback`."""
+"""The one door: production moves by a verdict, or by a person with `python -m wine_serving promote` and `rollback`."""
 
 from pathlib import Path
 
 import pytest
 
 from tests import tiny
+from wine_serving import promotion
 from wine_serving.__main__ import main
-from wine_serving.registry import MODEL
+from wine_serving.errors import AliasMoved
+from wine_serving.registry import DATASET, EVALUATION, MODEL
 from wine_serving.registry.folder import FolderRegistry
+from wine_serving.verdict import Dataset, Gate, Judged, Metric, Verdict, Word
 
 
 @pytest.fixture
@@ -76,3 +79,66 @@ def test_history_lists_every_move(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["history"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("UTC  ")[1].split("  by")[0] for line in lines] == ["nothing → v0", "v0 → v1"]
+
+
+def judged(word: Word = "promote") -> Verdict:
+    """A verdict on v1, judged against v0."""
+    metrics = {"rmse": Metric(value=0.68, low=0.65, high=0.71)}
+    return Verdict(
+        verdict=word,
+        promoted=False,
+        reasons=("every gate holds",),
+        gates=(Gate.judge("size", 1.2, "at most", 14, "memory is short", "MB"),),
+        dataset=Dataset(version="v0", digest="0" * 64),
+        candidate=Judged(version="v1", metrics=metrics),
+        production=Judged(version="v0", metrics=metrics),
+    )
+
+
+def test_a_verdict_is_published_attached_and_carried_out(two_versions: FolderRegistry, tmp_path: Path) -> None:
+    """The evaluation with its pages, the candidate's record, and production, which says why."""
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "04_evaluation.html").write_text("<p>Promote</p>")
+    done = promotion.by_verdict(two_versions, judged(), move=True, pages=tmp_path / "pages")
+    assert (done.promoted, done.report) == (True, f"{EVALUATION}:v0")
+    published = two_versions.record(f"{EVALUATION}:v0")
+    assert set(published.files) == {"verdict.json", "04_evaluation.html"}
+    assert published.inputs == (f"{DATASET}:v0", f"{MODEL}:v1", f"{MODEL}:v0")
+    assert Verdict.read(published.metadata) == done.model_copy(update={"report": None})
+    assert two_versions.record(f"{MODEL}:v1").evaluation == done.as_data()
+    last = two_versions.history(MODEL)[-1]
+    assert (last.previous, last.version, last.reason) == ("v0", "v1", "evaluation: every gate holds")
+
+
+def test_a_verdict_carried_out_again_changes_nothing(two_versions: FolderRegistry) -> None:
+    """A cell may be run twice."""
+    assert promotion.by_verdict(two_versions, judged(), move=True) == promotion.by_verdict(
+        two_versions, judged(), move=True
+    )
+    assert len(two_versions.records(EVALUATION)) == 1
+    assert len(two_versions.history(MODEL)) == 2
+
+
+@pytest.mark.parametrize("word", ["equivalent", "hold", "decline"])
+def test_only_a_promoted_candidate_moves_production(two_versions: FolderRegistry, word: Word) -> None:
+    """Every other verdict is published, and production stays."""
+    assert not promotion.by_verdict(two_versions, judged(word), move=True).promoted
+    assert not promotion.by_verdict(two_versions, judged(), move=False).promoted
+    assert two_versions.aliases(MODEL)["production"] == "v0"
+    assert [record.metadata["verdict"] for record in two_versions.records(EVALUATION)] == [word, "promote"]
+
+
+def test_unchanged_is_no_evaluation(two_versions: FolderRegistry) -> None:
+    """Nothing was decided, so nothing is published."""
+    verdict = judged("unchanged")
+    assert promotion.by_verdict(two_versions, verdict, move=True) == verdict
+    assert two_versions.records(EVALUATION) == []
+
+
+def test_verdict_on_what_is_no_longer_production_is_not_carried_out(two_versions: FolderRegistry) -> None:
+    """Somebody moved it meanwhile: nothing is published and nothing moves."""
+    stale = judged().model_copy(update={"production": None})
+    with pytest.raises(AliasMoved, match="production is v0, not unset"):
+        promotion.by_verdict(two_versions, stale, move=True)
+    assert two_versions.records(EVALUATION) == []
+    assert two_versions.aliases(MODEL)["production"] == "v0"

@@ -181,6 +181,7 @@ class WandbRegistry:
         self._note(self._artifact(ref), evaluation=dict(evaluation))
 
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
+        check_files(files, record.files, f"the files in {files} are not those published as {record.ref}")
         entry = Entry(
             **record.model_dump(include={"digest", "files", "created", "created_by", "commit", "evaluation"}),
             inputs=tuple(inputs),
