@@ -86,7 +86,7 @@ ui: $(READY)  ## the page alone on http://localhost:8501
 	@$(UI)
 
 lab: $(READY)  ## JupyterLab on the notebooks
-	@$(PY) notebooks/tracking.py jupyterlab notebooks
+	@$(PY) notebooks/tracking.py notebooks
 
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
 	@[ -n "$$VERSION" ] && [ -n "$$REASON" ] || \

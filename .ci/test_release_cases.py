@@ -20,7 +20,7 @@ import pytest
 
 from tests import tiny
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 ROOT = Path(__file__).parents[1]
 STAND_IN = Path(os.environ["STAND_IN"])

@@ -20,6 +20,8 @@ from typing import Final
 
 from wine_serving.errors import NothingPromoted, RegistryError, WineServingError
 from wine_serving.registry import MODEL, PRODUCTION, open_registry
+from wine_serving.registry.copies import copy
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.settings import ROOT, Settings
 
 RELEASE: Final = "registry"
@@ -90,8 +92,6 @@ def note(folder: Path) -> Path:
 
 def copy_of_production(uri: str) -> Path:
     """A folder registry with what is in production and the datasets that it was made from."""
-    from wine_serving.__main__ import export  # late: it loads what runs models
-
     folder = ROOT / "artifacts" / "production"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -100,7 +100,8 @@ def copy_of_production(uri: str) -> Path:
         record = registry.record(f"{MODEL}:{PRODUCTION}")
     except NothingPromoted:
         return folder
-    export(registry, [record.ref, *record.inputs], folder)
+    for line in copy(registry, FolderRegistry(folder), [record.ref, *record.inputs]):
+        print(line)
     return folder
 
 

@@ -1,8 +1,10 @@
 """Reports from executed notebooks: self-contained HTML pages, the published evaluation, and the front page."""
 
-import json
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +64,16 @@ def caption(cell: Any) -> str:
     return "; ".join(found) or "Figure: described in the text above it"
 
 
-def publish_evaluation(verdict: dict[str, Any], reports: Path) -> None:
-    """Publish a verdict, its executed notebook and its page as an evaluation version, unless nothing was decided."""
-    if verdict["verdict"] == "unchanged":
+@contextmanager
+def pages_so_far() -> Iterator[Path | None]:
+    """A folder with the notebook that is being executed, as far as it has come, and its page; None in JupyterLab."""
+    executed = os.environ.get("PAPERMILL_OUTPUT_PATH")
+    if executed is None:
+        yield None
         return
-    models = [f"{MODEL}:{verdict[role]['version']}" for role in ("candidate", "production") if verdict[role]]
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in ("04_evaluation.ipynb", "04_evaluation.html"):
-            shutil.copy(reports / name, scratch)
-        redaction.write(Path(scratch, "verdict.json"), json.dumps(verdict, indent=1, allow_nan=False) + "\n")
-        registry = open_registry(Settings.from_environment().registry)
-        inputs = [f"{DATASET}:{verdict['dataset']['version']}", *models]
-        record = registry.publish(Path(scratch), EVALUATION, kind="report", metadata=verdict, inputs=inputs)
-    registry.attach_evaluation(models[0], verdict | {"report": record.ref})
+    with tempfile.TemporaryDirectory() as folder:
+        render(Path(shutil.copy(executed, folder)))
+        yield Path(folder)
 
 
 def write_front_page(reports: Path) -> None:

@@ -23,13 +23,13 @@ from nbformat import NotebookNode
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wine_serving.errors import WineServingError
+from wine_serving.verdict import MIME, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
 VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
 SCHEME = "redacted://"  # what papermill writes there has lost its secrets
-VERDICT = "application/vnd.wine-quality.verdict+json"  # the output of 04_evaluation that is its verdict
 
 
 class Refused(Exception):
@@ -151,6 +151,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> Notebo
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about annotations that we have checked ourselves
     papermill_io.register(SCHEME, RedactedFiles())
     executed, started = reports / notebook.name, time.perf_counter()
+    os.environ["PAPERMILL_OUTPUT_PATH"] = str(executed)  # where the notebook finds what it has shown so far
     say(f"── {notebook.stem}")
     done, failure = None, None
     tracking.begin()
@@ -174,30 +175,18 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> Notebo
     return done
 
 
-def verdict_of(executed: NotebookNode) -> dict[str, Any] | None:
+def verdict_of(executed: NotebookNode) -> Verdict | None:
     """The verdict that an executed notebook has come to, if that is what it does."""
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    found = [output["data"][VERDICT] for output in outputs if VERDICT in output.get("data", {})]
-    return found[-1] if found else None
+    found = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+    return Verdict.read(found[-1]) if found else None
 
 
-def outcome(verdict: dict[str, Any], reports: Path) -> str:
-    """The verdict as a person at the terminal wants it."""
-    lines = [f"Verdict: {verdict['verdict']}"]
-    lines += [f"  {reason}" for reason in verdict["reasons"]]
-    for role in ("candidate", "production"):
-        if model := verdict[role]:
-            metrics = model["metrics"]
-            figures = [
-                f"{label} {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
-                for label, name in {"RMSE": "rmse", "MSE": "mse", "MAE": "mae", "R²": "r2"}.items()
-                if (each := metrics.get(name))
-            ]
-            lines.append(f"{role.capitalize()} {model['version']} on the test wines: {', '.join(figures)}")
-    lines.append(
-        f"Promoted: {verdict['candidate']['version']} is now production" if verdict["promoted"] else "Promoted: nothing"
+def outcome(verdict: Verdict, reports: Path) -> str:
+    """The verdict, and where to read more of it, as a person at the terminal wants it."""
+    return "\n".join(
+        [*verdict.told(), f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"]
     )
-    return "\n".join([*lines, f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"])
 
 
 def say(text: object) -> None:
@@ -251,11 +240,9 @@ def carry_out(todo: dict[Path, dict[str, Any]], reports: Path) -> int:
     for notebook, parameters in todo.items():
         if (executed := execute(notebook, parameters, reports)) is None:
             return 1
-        from report import publish_evaluation, write_front_page  # late, as above
+        from report import write_front_page  # late, as above
 
-        if judged := verdict_of(executed):
-            verdict = judged
-            publish_evaluation(verdict, reports)
+        verdict = verdict_of(executed) or verdict
         write_front_page(reports)
     if verdict:
         say(outcome(verdict, reports))

@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from tests.conftest import ROOT
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 QUIET = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"ast_node_interactivity": "none"}})
 

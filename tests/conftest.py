@@ -8,18 +8,18 @@ import pytest
 
 from tests import tiny
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytest_plugins = ["tests.browser", "tests.cells", "tests.wandb_server.fixtures"]
+pytest_plugins = ["tests.browser", "tests.cells", "tests.stand_ins.wandb_server.fixtures"]
 
 
 LONGEST_FIRST = (
     *("test_pipeline", "ui/test_browser", "test_evaluation", "test_tracking", "test_another_table", "test_setup"),
-    *("test_registry_wandb", "test_data", "api/test_loading", "test_sync"),
+    *("registry/test_wandb", "test_data", "api/test_loading", "registry/test_copies"),
 )
 
 

@@ -16,7 +16,7 @@ from tests import tiny
 from tests.cells import Cells
 from wine_serving.errors import ContractError
 from wine_serving.registry import DATASET
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import MEASUREMENTS, SEGMENT, TARGET
 
 pytestmark = pytest.mark.usefixtures("notebook_environment")

@@ -13,7 +13,7 @@ from tests import tiny
 from tests.cells import Cells, environment
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, MODEL, PRODUCTION
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
 
 TRIES = 20

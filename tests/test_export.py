@@ -7,7 +7,7 @@ import pytest
 from wine_serving.__main__ import main
 from wine_serving.bundle import Bundle
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests import frozen, servers
 from tests.cells import Cells, environment
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 BATCH = 10_000
 SINGLES = 500

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,7 +21,7 @@ from tests.browser import DESKTOP, PHONE, barriers
 from tests.conftest import ROOT
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 pytestmark = pytest.mark.timeout(900)  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from pip._internal.models.index import PyPI  # the only place that knows the public index by name
 
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 ROOT = Path(__file__).parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -147,6 +147,12 @@ def test_parameters_arrive_as_typed(tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert f"extra_csv={text!r} is refused" in refused.stderr
     assert not mark.exists()
+
+
+def test_make_leaves_tracking_to_python(tmp_path: Path) -> None:
+    """Whether somebody is logged in is asked in one place, `registry/wandb_sdk.py`, and never guessed here."""
+    (tmp_path / "show.mk").write_text("show:\n\t@env | grep WANDB_ || echo nothing is set\n")
+    assert run("make", "-f", "Makefile", "-f", f"{tmp_path}/show.mk", "show").stdout == "nothing is set\n"
 
 
 # The environment

@@ -12,9 +12,9 @@ import pytest
 
 from tests import servers, tiny
 from tests.conftest import ROOT
-from tests.wandb_server.app import WandbServer
-from tests.wandb_server.fixtures import serve
-from tests.wandb_server.store import Run
+from tests.stand_ins.wandb_server.app import WandbServer
+from tests.stand_ins.wandb_server.fixtures import serve
+from tests.stand_ins.wandb_server.store import Run
 
 pytestmark = pytest.mark.timeout(900)
 STAGES = ("01_data", "03_training", "04_evaluation")

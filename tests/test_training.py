@@ -12,7 +12,7 @@ from tests.cells import Cells
 from wine_serving.bundle import Bundle
 from wine_serving.errors import VersionNotFound
 from wine_serving.registry import DATASET, MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import MEASUREMENTS, Wine
 
 QUICK = {"n_estimators": 10, "n_folds": 2}

@@ -22,7 +22,7 @@ from wine_serving.bundle import (
     Reference,
 )
 from wine_serving.registry import DATASET, Record
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET, encode_columns
 
 CENTERS = {  # mean and standard deviation of each measurement, roughly as in Vinho Verde

@@ -13,6 +13,7 @@ from wine_serving.api.metrics import Metrics
 from wine_serving.api.middleware import Middleware
 from wine_serving.errors import RequestRefused
 from wine_serving.predictions import PredictionLog
+from wine_serving.provenance import VERSION
 from wine_serving.settings import Settings
 
 
@@ -29,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
         loader.stop()
 
     telemetry = TelemetryConfig(tracing=False, metrics=False, logs=False)  # /metrics and the prediction log tell it all
-    app = FastAPI(title="Wine quality", version="1.0.0", lifespan=lifespan, telemetry=telemetry)
+    app = FastAPI(title="Wine quality", version=VERSION, lifespan=lifespan, telemetry=telemetry)
     app.add_middleware(Middleware, loader=loader, metrics=metrics, api_key=key)
     app.add_exception_handler(HTTPException, _no_such_route)
     wines.add(app, loader, metrics, log)

@@ -7,7 +7,7 @@ import pytest
 
 from tests import servers
 from tests.servers import Server
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 
 @pytest.fixture(scope="session")

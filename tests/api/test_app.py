@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from tests import servers, tiny
 from wine_serving.app import create_app
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.settings import Settings
 
 WINE = tiny.as_wines(tiny.made_up_wines(1))[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 
 from tests import servers, tiny
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 WINES = tiny.as_wines(tiny.made_up_wines(1, seed=3))
 

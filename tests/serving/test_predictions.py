@@ -11,7 +11,7 @@ import pytest
 
 from tests import servers, tiny
 from tests.servers import Server
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 WINES = tiny.as_wines(tiny.made_up_wines(20, seed=3))
 

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests import servers
 from tests.ui.visitor import opened
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_ui.client import Client, Schema
 from wine_ui.settings import Settings
 

@@ -14,7 +14,7 @@ from tests import servers, tiny
 from tests.browser import PHONE, barriers
 from tests.conftest import ROOT
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import FEATURES
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from tests import frozen, servers
 from tests.ui.visitor import TIMEOUT, text
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 GATE = {"low": None, "high": None, "unit": "", "outcome": "holds", "why": "It must be so."}
 GATES = [

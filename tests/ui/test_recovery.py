@@ -8,7 +8,7 @@ import streamlit as st
 from tests import servers, tiny
 from tests.ui.visitor import opened, press, text
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 
 def test_service_that_is_away_is_said_and_comes_back(

@@ -18,20 +18,25 @@ from typing import Any
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
-from wine_serving.errors import DigestMismatch, RegistryError, VersionNotFound
-from wine_serving.registry import (
+from wine_serving.errors import RegistryError, VersionNotFound
+from wine_serving.provenance import current_commit, current_user
+from wine_serving.registry.files import (
+    check_files,
+    digest_of,
+    files_to_publish,
+    make_folder,
+    write_whole,
+)
+from wine_serving.registry.promises import (
     LATEST,
     PRODUCTION,
     AliasMove,
     Record,
+    RunRef,
     alias_moved,
-    current_commit,
-    current_user,
-    digest_files,
-    digest_of,
     not_found,
     parse_ref,
-    run_ref,
+    publish_reason,
 )
 
 _moves = TypeAdapter(list[AliasMove])
@@ -59,9 +64,7 @@ class FolderRegistry:
         with tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
             copy = Path(staging) / "files"
             shutil.copytree(directory, copy)
-            files = digest_files(copy)
-            if not files:
-                raise RegistryError(f"{directory} holds no file: there is nothing to publish as {name}")
+            files = files_to_publish(copy, name)
             with self._lock(name):
                 record = self._same_content(name, digest_of(files)) or self._commit(
                     copy,
@@ -74,22 +77,13 @@ class FolderRegistry:
                         created=datetime.now(UTC),
                         created_by=current_user(),
                         commit=current_commit(),
-                        run=run_ref(run) if run is not None else None,
+                        run=RunRef.of(run) if run is not None else None,
                         inputs=tuple(inputs),
                         metadata=dict(metadata or {}),
                     ),
                 )
-                reason = f"published by {run.job_type}" if run is not None and run.job_type else "published"
-                self._move(name, dict.fromkeys((*aliases, LATEST), record.version), reason, current_user())
+                self._move(name, dict.fromkeys((*aliases, LATEST), record.version), publish_reason(run), current_user())
         return record
-
-    def adopt(self, record: Record, files: Path, moves: Sequence[AliasMove]) -> None:
-        """Take in a version of another registry, under its own number, and the `moves` that brought its aliases."""
-        collection = self._collection(record.collection)
-        with self._lock(record.collection), tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
-            self._commit(shutil.copytree(files, Path(staging) / "files"), record)
-            known = self.aliases(record.collection)
-            self._write_moves(record.collection, [move for move in moves if known.get(move.alias) != move.version])
 
     def record(self, ref: str) -> Record:
         name, selector = parsed = parse_ref(ref)
@@ -107,11 +101,12 @@ class FolderRegistry:
     def fetch(self, ref: str, *, run: Any = None) -> Path:  # noqa: ARG002 - lineage here is in the records
         record = self.record(ref)
         directory = self.root / record.collection / record.version
-        if digest_files(directory) != record.files:
-            raise DigestMismatch(
-                f"the files in {directory} are not those published as {record.ref}: "
-                "restore them from a copy, or publish again and use the new version"
-            )
+        check_files(
+            directory,
+            record.files,
+            f"the files in {directory} are not those published as {record.ref}: "
+            "restore them from a copy, or publish again and use the new version",
+        )
         return directory
 
     def cached(self, ref: str) -> tuple[Record, Path]:
@@ -145,6 +140,27 @@ class FolderRegistry:
         with self._lock(name):
             self._write_record(self.record(ref).model_copy(update={"evaluation": dict(evaluation)}))
 
+    def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:  # noqa: ARG002 - numbers are kept
+        collection = self._collection(record.collection)
+        with self._lock(record.collection), tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
+            standing = (collection / f"{record.version}.json").exists() and self.record(record.ref)
+            if standing and standing.digest != record.digest:
+                raise RegistryError(f"{self.root} holds another {record.ref}: copy into an empty folder")
+            copy = shutil.copytree(files, Path(staging) / "files")
+            check_files(copy, record.files, f"the files in {files} are not those published as {record.ref}")
+            return self._commit(copy, record)
+
+    def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
+        with self._lock(name):
+            history = self._history(name)
+            news = [move for move in moves if move not in history]
+            if news or (moves and self.aliases(name).get(alias) != moves[-1].version):
+                self._write_moves(
+                    name, sorted([*history, *news], key=lambda move: move.when), {alias: moves[-1].version}
+                )
+                return True
+            return False
+
     def used_by(self, ref: str) -> list[str]:
         wanted = self.record(ref).ref
         names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
@@ -155,14 +171,7 @@ class FolderRegistry:
 
     def _collection(self, name: str) -> Path:
         parse_ref(f"{name}:{LATEST}")
-        collection = self.root / name
-        try:
-            collection.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RegistryError(
-                f"{collection} cannot be written: {error.strerror}; choose another WINE_REGISTRY"
-            ) from None
-        return collection
+        return make_folder(self.root / name, "choose another WINE_REGISTRY")
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self._collection(name) / ".lock")
@@ -183,7 +192,7 @@ class FolderRegistry:
         return record
 
     def _write_record(self, record: Record) -> None:
-        _replace(self.root / record.collection / f"{record.version}.json", record.model_dump_json(indent=1))
+        write_whole(self.root / record.collection / f"{record.version}.json", record.model_dump_json(indent=1))
 
     def _move(self, name: str, moves: Mapping[str, str], reason: str, by: str) -> None:
         aliases, now = self.aliases(name), datetime.now(UTC)
@@ -192,14 +201,14 @@ class FolderRegistry:
             for alias, version in moves.items()
             if aliases.get(alias) != version
         ]
-        self._write_moves(name, news)
+        if news:
+            self._write_moves(name, [*self._history(name), *news], moves)
 
-    def _write_moves(self, name: str, moves: Sequence[AliasMove]) -> None:
-        if moves:  # the history first: a move without its reason must not exist
-            history, aliases = [*self._history(name), *moves], self.aliases(name)
-            aliases |= {move.alias: move.version for move in moves}
-            _replace(self.root / name / "history.json", _moves.dump_json(history, indent=1).decode())
-            _replace(self.root / name / "aliases.json", json.dumps(aliases, indent=1, sort_keys=True))
+    def _write_moves(self, name: str, history: list[AliasMove], moved: Mapping[str, str]) -> None:
+        """The history first: a move without its reason must not exist."""
+        aliases = {**self.aliases(name), **moved}
+        write_whole(self.root / name / "history.json", _moves.dump_json(history, indent=1).decode())
+        write_whole(self.root / name / "aliases.json", json.dumps(aliases, indent=1, sort_keys=True))
 
     def _history(self, name: str) -> list[AliasMove]:
         """The moves that happened: one written by a process that died before the alias moved does not count."""
@@ -215,10 +224,3 @@ class FolderRegistry:
     def _not_found(self, ref: str) -> VersionNotFound:
         name = parse_ref(ref).name
         return not_found(ref, self.root, [record.version for record in self.records(name)], self.aliases(name))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write `path` whole or not at all; the caller holds the lock."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

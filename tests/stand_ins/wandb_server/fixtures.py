@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from tests.wandb_server.app import WandbServer
+from tests.stand_ins.wandb_server.app import WandbServer
 
 _numbers = count(1)
 
@@ -58,4 +58,6 @@ def wandb_server(
         monkeypatch.setenv(name, value)
     yield server
     server.faults.hang.clear()
-    assert not server.unknown, "the SDK sent what tests/wandb_server does not know:\n" + "\n".join(server.unknown)
+    assert not server.unknown, "the SDK sent what tests/stand_ins/wandb_server does not know:\n" + "\n".join(
+        server.unknown
+    )

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 METRIC = {"value": 0.681, "low": 0.652, "high": 0.71}
 MODELS = {version: {"version": version, "metrics": {"rmse": METRIC, "r2": METRIC}} for version in ("v1", "v2")}

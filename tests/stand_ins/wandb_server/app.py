@@ -15,7 +15,7 @@ from graphql import GraphQLResolveInfo, build_schema, execute_sync, parse, valid
 from graphql.language import DocumentNode, FieldNode, OperationDefinitionNode
 from starlette.requests import ClientDisconnect
 
-from tests.wandb_server.store import RefusedError, Store, snake
+from tests.stand_ins.wandb_server.store import RefusedError, Store, snake
 
 ENTITY = "cellar"
 KEY = "k" * 40  # the only key that the server accepts

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from tests.wandb_server.app import KEY, WandbServer
+from tests.stand_ins.wandb_server.app import KEY, WandbServer
 
 UNKNOWN = {
     "a field": ("/graphql", {"query": "query Viewer { viewer { favouriteGrape } }"}, "favouriteGrape"),

@@ -1,24 +1,19 @@
-"""Where versions live: the promises that every registry keeps, and how to open one.
+"""What every registry promises, whatever backend it has.
 
 A *collection* holds numbered versions (`v0`, `v1`, …) of one thing; a *reference* names one of them, as `NAME:vN` or
 `NAME:ALIAS`. Published bytes never change; aliases move, and every move is kept with who, when and why.
 """
 
-import getpass
-import hashlib
-import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from wine_serving.errors import AliasMoved, NothingPromoted, RegistryError, VersionNotFound
-from wine_serving.settings import ROOT, Settings
 
 DATASET: Final = "wine-quality-data"
 MODEL: Final = "wine-quality"
@@ -32,6 +27,7 @@ MADE_BY: Final = {
 LATEST: Final = "latest"
 CANDIDATE: Final = "candidate"
 PRODUCTION: Final = "production"
+BY_HAND: Final = "somebody in W&B"  # who moved an alias when no registry was told
 
 REFERENCE: Final = re.compile(r"([a-z0-9][\w.-]*):([\w.-]+)")
 
@@ -46,6 +42,11 @@ class RunRef(BaseModel):
     url: str | None = None
     group: str | None = None
     notebook: str | None = None
+
+    @classmethod
+    def of(cls, run: Any) -> Self:
+        """The reference to a W&B run, with the notebook that its job type names."""
+        return cls(id=run.id, name=run.name, url=run.url, group=run.group or None, notebook=run.job_type or None)
 
 
 class Record(BaseModel):
@@ -149,6 +150,21 @@ class Registry(Protocol):
         """Keep `evaluation` as the newest verdict in the version's record."""
         ...
 
+    def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
+        """Take in a version of another registry with its own time, author, commit, run and evaluation.
+
+        `inputs` are the versions here that correspond to the record's. A folder keeps the version's number and with it
+        the record as it is; W&B gives the next one.
+        """
+        ...
+
+    def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
+        """Take in moves of another registry, oldest first, and let `alias` stand where the last one points.
+
+        Whether there was anything new in them.
+        """
+        ...
+
     def used_by(self, ref: str) -> list[str]:
         """The versions, as `NAME:vN`, that were made from this one."""
         ...
@@ -156,46 +172,6 @@ class Registry(Protocol):
     def close(self) -> None:
         """End helper processes; they start again when the registry is used again."""
         ...
-
-
-def open_registry(uri: str) -> Registry:
-    """The registry at `folder:PATH` (relative to the repository) or `wandb:ENTITY/PROJECT`."""
-    scheme, _, place = uri.partition(":")
-    match scheme:
-        case "folder":
-            from wine_serving.registry_folder import FolderRegistry
-
-            return FolderRegistry(own(ROOT / place))
-        case "wandb":
-            from wine_serving.registry_wandb import WandbRegistry  # only here: importing wandb costs a second
-
-            settings = Settings.from_environment()
-            return WandbRegistry(
-                place, ROOT / settings.wandb_cache, link=settings.registry_link, patience=settings.wandb_timeout
-            )
-    raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
-
-
-def own(folder: Path) -> Path:
-    """The folder, unless it is another checkout's than the one that is worked in, and nobody has named it."""
-    if "WINE_REGISTRY" not in os.environ:
-        here = Path.cwd()
-        checkouts = [each for each in (here, *here.parents) if (each / "wine_serving" / "registry.py").is_file()]
-        if checkouts and checkouts[0].resolve() != ROOT:
-            raise RegistryError(
-                f"this Python runs the code of {ROOT} and would use its registry, but you are in {checkouts[0]}: "
-                "start it by make there, which sets up an environment of its own, or name a registry in WINE_REGISTRY"
-            )
-    return folder
-
-
-def tracking(uri: str) -> dict[str, str]:
-    """Where the runs of this registry are tracked, as arguments of `wandb.init`."""
-    scheme, _, place = uri.partition(":")
-    if scheme == "wandb":
-        entity, project = place.split("/")
-        return {"entity": entity, "project": project}
-    return {"project": os.environ.get("WANDB_PROJECT", MODEL)}
 
 
 class Ref(NamedTuple):
@@ -243,34 +219,6 @@ def alias_moved(name: str, alias: str, standing: str | None, expected: str | Non
     )
 
 
-def digest_files(directory: Path) -> dict[str, str]:
-    """Path inside `directory` (with forward slashes) → SHA-256, sorted by path."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-def digest_of(files: Mapping[str, str]) -> str:
-    """One SHA-256 for a whole version, from `digest_files`."""
-    return hashlib.sha256("".join(f"{sha}  {path}\n" for path, sha in sorted(files.items())).encode()).hexdigest()
-
-
-def current_commit() -> str | None:
-    """The checked-out commit, with `+changes` when files differ from it; None outside a git checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
-    try:
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("GITHUB_SHA")
-
-
-def current_user() -> str:
-    """Who is doing this: the GitHub actor in a workflow, else the login name."""
-    try:
-        return os.environ.get("GITHUB_ACTOR") or getpass.getuser()
-    except (OSError, KeyError):  # a container's numeric user has no name
-        return f"uid {os.getuid()}"
-
-
-def run_ref(run: Any) -> RunRef:
-    """The reference to a W&B run, with the notebook that its job type names."""
-    return RunRef(id=run.id, name=run.name, url=run.url, group=run.group or None, notebook=run.job_type or None)
+def publish_reason(run: Any) -> str:
+    """Why aliases move when something is published."""
+    return f"published by {run.job_type}" if run is not None and run.job_type else "published"

@@ -1,23 +1,25 @@
-"""Folder first, W&B later: `python -m wine_serving sync`."""
+"""Copies of versions: `python -m wine_serving sync`, `copy` and `export`."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.test_registry_wandb import directory
-from tests.wandb_server.app import WandbServer
+from tests.registry.test_wandb import directory
+from tests.stand_ins.wandb_server.app import WandbServer
 from wine_serving.__main__ import main
 from wine_serving.registry import DATASET, EVALUATION, MODEL, digest_files
-from wine_serving.registry_folder import FolderRegistry
-from wine_serving.registry_wandb import WandbRegistry
+from wine_serving.registry.copies import copy
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.registry.wandb import WandbRegistry
 
 TRAIN = """
 import sys
 from pathlib import Path
 import wandb
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 with wandb.init(project="wine-quality", job_type="03_training", config={"trees": 3}) as run:
     run.log({"rmse": 0.7})
     FolderRegistry(Path(sys.argv[1])).publish(
@@ -125,7 +127,7 @@ def test_alias_that_was_moved_in_wandb_since_stays(
     capsys.readouterr()
     assert sync(made_offline) == 0
     said = capsys.readouterr().out
-    assert "wine-quality:production stays on v1: it was moved in W&B since" in said
+    assert "wine-quality:production stays on v1: it was moved there since" in said
     assert "wine-quality:candidate stays on v0" in said
     assert project.aliases(MODEL)["production"] == "v1"
 
@@ -177,3 +179,48 @@ def test_offline_run_arrives_with_the_version_that_it_made(
     assert project.record(f"{MODEL}:v0").run.id == trained.name
     assert sync(trained_offline) == 0
     assert capsys.readouterr().out.strip() == f"{project} has it all already"
+
+
+def test_copy_from_wandb_is_a_registry_in_a_folder(
+    made_offline: FolderRegistry, project: WandbRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With numbers, records, aliases and histories as they are there; what is there already is not copied again."""
+    sync(made_offline)
+    copied = FolderRegistry(tmp_path / "copied")
+    assert main(["copy", f"folder:{copied.root}"]) == 0
+    for name in (DATASET, MODEL, EVALUATION):
+        assert copied.records(name) == project.records(name)
+        assert copied.aliases(name) == project.aliases(name)
+    assert copied.history(MODEL) == project.history(MODEL)
+    capsys.readouterr()
+    assert main(["copy", f"folder:{copied.root}"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_copy_of_one_version_leaves_out_what_stands_elsewhere(made_offline: FolderRegistry, tmp_path: Path) -> None:
+    """Its own aliases and their moves come along, but none that stands on a version left behind."""
+    copied = FolderRegistry(tmp_path / "copied")
+    assert [*copy(made_offline, copied, [f"{MODEL}:production"])] == [
+        f"{MODEL}:v0 → {MODEL}:v0",
+        f"{MODEL}:production → v0",
+    ]
+    assert copied.records(MODEL) == [made_offline.record(f"{MODEL}:v0")]
+    assert copied.aliases(MODEL) == {"production": "v0"}
+    assert [(move.version, move.reason) for move in copied.history(MODEL)] == [("v0", "first"), ("v0", "smelt odd")]
+
+
+def test_export_says_which_version_it_carries(
+    promoted: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For whoever builds and asks the image: name, version, digest, and where its golden wines are."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{promoted.root}")
+    assert main(["export", str(tmp_path / "image"), f"{MODEL}:production"]) == 0
+    release = json.loads((tmp_path / "image" / "release.json").read_text())
+    record = promoted.record(f"{MODEL}:production")
+    assert release == {
+        "model": MODEL,
+        "version": "v0",
+        "digest": record.digest,
+        "golden": f"{MODEL}/v0/reference.json",
+    }
+    assert json.loads((tmp_path / "image" / release["golden"]).read_text())["golden"]

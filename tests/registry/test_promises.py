@@ -10,15 +10,8 @@ import pytest
 from tests.conftest import ROOT
 from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
 from wine_serving.registry import Registry, digest_files, parse_ref
-from wine_serving.registry_folder import FolderRegistry
-from wine_serving.registry_wandb import WandbRegistry
-
-PUBLISH = """
-import sys
-from pathlib import Path
-from wine_serving.registry_folder import FolderRegistry
-FolderRegistry(Path(sys.argv[1])).publish(Path(sys.argv[2]), "wine-quality", kind="model", aliases=["candidate"])
-"""
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.registry.wandb import WandbRegistry
 
 
 @pytest.fixture(params=["folder", "wandb"])
@@ -28,24 +21,6 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
         return request.getfixturevalue("folder")
     server = request.getfixturevalue("wandb_server")
     return WandbRegistry(server.place, tmp_path / "cache")
-
-
-def directory(path: Path, text: str) -> Path:
-    """A directory to publish, with a file of its own and one in a subdirectory."""
-    (path / "inner").mkdir(parents=True)
-    (path / "model.onnx").write_text(text)
-    (path / "inner" / "card.md").write_text("# A card\n")
-    return path
-
-
-@pytest.fixture
-def first(tmp_path: Path) -> Path:
-    return directory(tmp_path / "first", "first")
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Path:
-    return directory(tmp_path / "second", "second")
 
 
 def test_versions_are_numbered_from_zero(registry: Registry, first: Path, second: Path) -> None:
@@ -141,45 +116,38 @@ def test_malformed_reference_is_refused(ref: str) -> None:
         parse_ref(ref)
 
 
-def test_corrupted_version_is_refused(folder: FolderRegistry, first: Path) -> None:
-    """Bytes altered after publication are never handed out."""
-    folder.publish(first, "wine-quality", kind="model")
-    (folder.root / "wine-quality" / "v0" / "model.onnx").write_text("altered")
-    with pytest.raises(DigestMismatch, match="are not those published as wine-quality:v0"):
-        folder.fetch("wine-quality:v0")
-
-
-def test_concurrent_publishers_lose_nothing(folder: FolderRegistry, tmp_path: Path) -> None:
-    """Four processes publish at once: four versions, whole, and an alias on one of them."""
-    sources = [directory(tmp_path / f"source-{number}", str(number)) for number in range(4)]
-    writers = [subprocess.Popen([sys.executable, "-c", PUBLISH, folder.root, source]) for source in sources]
-    assert [writer.wait(60) for writer in writers] == [0] * 4
-    records = folder.records("wine-quality")
-    assert [record.version for record in records] == ["v0", "v1", "v2", "v3"]
-    contents = {(folder.fetch(record.ref) / "model.onnx").read_text() for record in records}
-    assert contents == {"0", "1", "2", "3"}
-    assert folder.aliases("wine-quality")["candidate"] in {"v0", "v1", "v2", "v3"}
-
-
-@pytest.mark.parametrize("step", ["rename", "replace"])
-def test_writer_killed_in_the_middle_leaves_nothing_visible(
-    folder: FolderRegistry, first: Path, second: Path, step: str
+def test_version_of_another_registry_is_adopted_as_it_is(
+    registry: Registry, tmp_path: Path, first: Path, second: Path
 ) -> None:
-    """A process killed before its record stands publishes nothing, and the next writer is not disturbed."""
-    folder.publish(first, "wine-quality", kind="model", aliases=["candidate"])
-    killed = f"import os, pathlib\npathlib.Path.{step} = lambda *_: os.kill(os.getpid(), 9)\n{PUBLISH}"
-    assert subprocess.run([sys.executable, "-c", killed, folder.root, second], check=False).returncode == -9
-    assert folder.aliases("wine-quality") == {"candidate": "v0", "latest": "v0"}
-    assert [record.version for record in folder.records("wine-quality")] == ["v0"]
-    assert folder.publish(second, "wine-quality", kind="model").version == "v1"
-    assert (folder.fetch("wine-quality:v1") / "model.onnx").read_text() == "second"
+    """Its bytes, time, author, metadata, evaluation and lineage; and who moved its aliases."""
+    made = FolderRegistry(tmp_path / "elsewhere")
+    made.publish(first, "wine-quality-data", kind="dataset")
+    made.publish(second, "wine-quality", kind="model", metadata={"rmse": 0.68}, inputs=["wine-quality-data:v0"])
+    made.move_alias("wine-quality", "production", "v0", reason="first", by="ann")
+    made.attach_evaluation("wine-quality:v0", {"verdict": "promote"})
+    for ref in ("wine-quality-data:v0", "wine-quality:v0"):
+        adopted = registry.adopt(made.record(ref), made.fetch(ref), made.record(ref).inputs)
+        assert adopted.model_copy(update={"run": None}) == made.record(ref)
+        assert digest_files(registry.fetch(ref)) == adopted.files
+    assert registry.adopt_moves("wine-quality", "production", made.history("wine-quality"))
+    assert registry.aliases("wine-quality")["production"] == "v0"
+    assert registry.history("wine-quality") == made.history("wine-quality")
+    assert not registry.adopt_moves("wine-quality", "production", made.history("wine-quality"))
+
+
+def test_altered_version_is_not_adopted(registry: Registry, tmp_path: Path, first: Path, second: Path) -> None:
+    """Only the files that the record names come in."""
+    record = FolderRegistry(tmp_path / "elsewhere").publish(first, "wine-quality", kind="model")
+    with pytest.raises(DigestMismatch, match="are not those published as wine-quality:v0"):
+        registry.adopt(record, second, [])
+    assert registry.records("wine-quality") == []
 
 
 def test_no_registry_of_another_checkout_is_used_unasked(tmp_path: Path) -> None:
     """A Python that runs this checkout's code, started in another one, must have WINE_REGISTRY to write anywhere."""
     other = tmp_path / "copy"
     (other / "wine_serving").mkdir(parents=True)
-    (other / "wine_serving" / "registry.py").touch()
+    (other / "wine_serving" / "settings.py").touch()
     (other / "notebooks").mkdir()
     ask = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from wine_serving.registry import open_registry; "
     ask += "from wine_serving.settings import Settings; print(open_registry(Settings.from_environment().registry).root)"

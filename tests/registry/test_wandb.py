@@ -1,4 +1,4 @@
-"""What W&B as registry promises beyond the contract of `test_registry.py`: the real SDK, real HTTP, and its faults."""
+"""What W&B as registry promises beyond the contract of `test_promises.py`: the real SDK, real HTTP, and its faults."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.wandb_server.app import WandbServer
-from tests.wandb_server.fixtures import serve
+from tests.stand_ins.wandb_server.app import WandbServer
+from tests.stand_ins.wandb_server.fixtures import serve
 from wine_serving.errors import AliasMoved, DigestMismatch, RegistryError, RegistryUnavailable, VersionNotFound
 from wine_serving.registry import digest_files
-from wine_serving.registry_wandb import WandbRegistry
+from wine_serving.registry.wandb import WandbRegistry
 
 NAME = "wine-quality"
 BOUND = 15  # seconds within which every failure is said
