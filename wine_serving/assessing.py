@@ -1,6 +1,6 @@
 """What a model says of wines: score, interval, grade, and how a wine is unlike what the model has seen.
 
-Columns come in, arrays go out. One wine has a way of its own, in plain floats: building arrays for it takes longer than
+Columns come in, arrays go out. One wine has a way of its own, in plain floats: columns of one row take longer than
 predicting it. What both say is the same to the last bit.
 """
 
@@ -8,7 +8,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,12 @@ from wine_serving.schema import (
     Columns,
     Feature,
     Wine,
-    encode_columns,
-    measured_columns,
+    encode,
+    exact_columns,
     measurements,
-    segment_codes,
 )
+
+FEW: Final = 20  # up to so many wines, one by one is faster than columns
 
 
 class Interval(TypedDict):
@@ -87,29 +88,31 @@ class Assessor:
 
     def one(self, wine: Wine) -> Assessment:
         """What the model says of one wine."""
-        known, values = self._known[getattr(wine, SEGMENT)], measurements(wine)
-        score = self._bundle.score(wine)
-        grade = round(score)
+        return self._one(wine, self._bundle.score(wine))
+
+    def _one(self, wine: Wine, score: float) -> Assessment:
+        known, grade = self._known[getattr(wine, SEGMENT)], round(score)
         residuals = known.residuals
         inside = bisect_left(residuals, grade + 0.5 - score) - bisect_left(residuals, grade - 0.5 - score)
-        unusual, outside, squared = known.unlike(values)
         return {
             "quality": score,
             "interval": {"low": score - known.half_width, "high": score + known.half_width, "level": self._level},
             "grade": {"value": grade, "share": inside / len(residuals)},
-            "warnings": known.warnings(values, outside, squared) if unusual else [],
+            "warnings": known.warnings(measurements(wine)),
         }
 
     def each(self, wines: Sequence[Wine]) -> list[Assessment]:
-        """What `one` says of each wine, in order, by way of the columns."""
+        """What `one` says of each wine, in order."""
+        if len(wines) <= FEW:
+            scores = self._bundle.predict(np.array([encode(wine) for wine in wines], dtype=np.float32)).tolist()
+            return [self._one(wine, score) for wine, score in zip(wines, scores, strict=True)]
         values = [measurements(wine) for wine in wines]
         segments = [getattr(wine, SEGMENT) for wine in wines]
-        found = self.columns(dict(zip(MEASUREMENTS, np.array(values).T, strict=True)) | {SEGMENT: np.array(segments)})
+        found = self.columns(dict(zip(MEASUREMENTS, np.array(values).T, strict=True)) | {SEGMENT: segments})
         warnings: list[list[Unusual]] = [[] for _ in wines]
         for row in np.flatnonzero(found.unusual).tolist():
-            squared = float(found.squared[row])
-            warnings[row] = self._known[segments[row]].warnings(values[row], found.outside[row].tolist(), squared)
-        numbers = (column.tolist() for column in found[:5])
+            warnings[row] = self._known[segments[row]].warnings(values[row])
+        numbers = (found.quality, found.low, found.high, found.grade, found.share)
         return [
             {
                 "quality": quality,
@@ -117,24 +120,35 @@ class Assessor:
                 "grade": {"value": grade, "share": share},
                 "warnings": warned,
             }
-            for quality, low, high, grade, share, warned in zip(*numbers, warnings, strict=True)
+            for quality, low, high, grade, share, warned in zip(*(x.tolist() for x in numbers), warnings, strict=True)
         ]
 
     def columns(self, table: Columns) -> Assessments:
         """What the model says of each row of `table`."""
-        values, codes = measured_columns(table), segment_codes(table)
-        quality = self._bundle.predict(encode_columns(table)).astype(np.float64)
+        encoded = exact_columns(table)
+        values, codes = encoded[:, :-1], encoded[:, -1]
+        quality = self._bundle.predict(encoded.astype(np.float32)).astype(np.float64)
         grade = np.rint(quality)
         half_width, share, squared = np.empty((3, len(quality)))
-        unusual, outside = np.empty(len(quality), bool), np.empty((len(quality), len(values)), bool)
+        outside, beyond = np.empty(values.shape, bool), np.empty(len(quality), bool)
         for code, known in enumerate(self._known.values()):
             rows = np.flatnonzero(codes == code)
             edges = np.searchsorted(known.residuals, grade[rows] + [[-0.5], [0.5]] - quality[rows])
             half_width[rows], share[rows] = known.half_width, (edges[1] - edges[0]) / len(known.residuals)
-            unusual[rows], beyond, squared[rows] = known.unlike([column[rows] for column in values])
-            outside[rows] = np.transpose(beyond)
-        low, high = quality - half_width, quality + half_width
+            outside[rows] = is_unlike(values[rows], *np.transpose(known.ranges))
+            squared[rows] = known.squared(values[rows])
+            beyond[rows] = is_unlike(squared[rows], 0.0, known.threshold)
+        low, high, unusual = quality - half_width, quality + half_width, beyond | outside.any(axis=1)
         return Assessments(quality, low, high, grade.astype(np.intp), share, unusual, outside, squared)
+
+
+def is_unlike(value: Any, low: Any, high: Any) -> Any:
+    """The rule by which numbers, or arrays of them, are unlike anything seen, where that goes from `low` to `high`.
+
+    Each measurement is held against its range among the training wines of its segment, and the combination of all by
+    its squared distance from them, which goes from 0 to a threshold.
+    """
+    return (value < low) | (value > high)
 
 
 class _Known(NamedTuple):
@@ -143,52 +157,40 @@ class _Known(NamedTuple):
     segment: str
     half_width: float
     residuals: "array[float]"  # ascending; both bisect and numpy search it as it is
-    lowest: list[float]
-    highest: list[float]
-    center: list[float]
-    weights: list[list[float]]  # rows of the precision's upper triangle, each from its diagonal on
+    ranges: list[tuple[float, float]]  # of the measurements, in their order
+    center: NDArray[np.float64]  # shape (len(MEASUREMENTS),)
+    precision: NDArray[np.float64]
     threshold: float  # of the squared distance
 
-    def unlike(self, values: Sequence[Any]) -> tuple[Any, list[Any], Any]:
-        """Whether a wine is unlike anything seen, in which measurements, and its squared distance.
+    def squared(self, values: NDArray[np.float64]) -> Any:
+        """Squared Mahalanobis distances of wines, shape (…, len(MEASUREMENTS)).
 
-        `values` are numbers or columns: the rule stands here once, in operations that mean the same for both. That is
-        why the products are added one after the other; a product of matrices adds them in an order of its own.
+        The product is taken wine by wine, so that a wine's distance does not depend on how many stand beside it.
         """
-        outside = [(x < low) | (x > high) for x, low, high in zip(values, self.lowest, self.highest, strict=True)]
-        offsets = [x - center for x, center in zip(values, self.center, strict=True)]
-        squared: Any = 0.0
-        for number, weights in enumerate(self.weights):
-            total: Any = 0.0
-            for weight, offset in zip(weights, offsets[number:], strict=True):
-                total += weight * offset
-            squared += total * offsets[number]
-        unusual = squared > self.threshold
-        for each in outside:
-            unusual = unusual | each
-        return unusual, outside, squared
+        offset = values - self.center
+        return np.vecdot((self.precision @ offset[..., None])[..., 0], offset)
 
-    def warnings(self, values: Sequence[float], outside: Sequence[bool], squared: float) -> list[Unusual]:
-        """An unusual wine's measurements outside the range seen, or else its unusual combination."""
-        seen = zip(FEATURES, values, self.lowest, self.highest, strict=True)
-        return [
-            _outside(*each, self.segment) for each, is_outside in zip(seen, outside, strict=True) if is_outside
-        ] or [_unusual_combination(squared, self.threshold, self.segment)]
+    def warnings(self, values: Sequence[float]) -> list[Unusual]:
+        """One wine's measurements that are unlike anything seen, or else their combination, if that is."""
+        found = [
+            _outside(feature, value, low, high, self.segment)
+            for feature, value, (low, high) in zip(FEATURES, values, self.ranges, strict=True)
+            if is_unlike(value, low, high)
+        ]
+        if not found and is_unlike(squared := float(self.squared(np.array(values))), 0.0, self.threshold):
+            found.append(_unusual_combination(squared, self.threshold, self.segment))
+        return found
 
 
 def _known(bundle: Bundle, segment: str) -> _Known:
     calibration, novelty = bundle.metadata.calibration, bundle.reference.novelty[segment]
-    ranges = [bundle.reference.ranges[segment][name] for name in MEASUREMENTS]
-    precision = np.array(novelty.precision)
-    doubled = np.triu(precision) + np.tril(precision, -1).T
     return _Known(
         segment=segment,
         half_width=calibration.half_width[segment],
         residuals=array("d", calibration.residuals[segment]),
-        lowest=[low for low, _ in ranges],
-        highest=[high for _, high in ranges],
-        center=novelty.center,
-        weights=[row[number:].tolist() for number, row in enumerate(doubled)],
+        ranges=[bundle.reference.ranges[segment][name] for name in MEASUREMENTS],
+        center=np.array(novelty.center),
+        precision=np.array(novelty.precision),
         threshold=novelty.threshold,
     )
 

@@ -157,23 +157,17 @@ class Columns(Protocol):
 
 def encode_columns(table: Columns) -> NDArray[np.float32]:
     """The model's input rows, shape (n, len(INPUTS)): what `encode` gives for each wine, in single precision."""
-    return np.column_stack([*measured_columns(table), segment_codes(table)]).astype(np.float32)
+    return exact_columns(table).astype(np.float32)
 
 
-def measured_columns(table: Columns) -> list[NDArray[np.float64]]:
-    """The columns of measurements in their units, in the order of MEASUREMENTS."""
-    return [np.asarray(table[name], dtype=np.float64) for name in MEASUREMENTS]
-
-
-def segment_codes(table: Columns) -> NDArray[np.intp]:
-    """The index in SEGMENTS of each row's segment; a ContractError names one that is not among them."""
+def exact_columns(table: Columns) -> NDArray[np.float64]:
+    """The same rows in double precision, as measured; a ContractError names a segment that is none of SEGMENTS."""
     given = np.asarray(table[SEGMENT])
     matches = np.array([given == segment for segment in SEGMENTS])
     if not matches.any(axis=0).all():
         unknown = given[~matches.any(axis=0)][0]
         raise ContractError(f"{SEGMENT} must be one of {', '.join(SEGMENTS)}, not {unknown}: correct the column")
-    codes: NDArray[np.intp] = matches.argmax(axis=0)
-    return codes
+    return np.column_stack([*(np.asarray(table[name], np.float64) for name in MEASUREMENTS), matches.argmax(axis=0)])
 
 
 class Problem(NamedTuple):

@@ -49,7 +49,7 @@ def test_batch_equals_its_singles_in_order(assessor: Assessor) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(near | anywhere, min_size=1, max_size=20))
+@given(st.lists(near | anywhere, min_size=1, max_size=40))
 def test_columns_say_what_one_wine_is_told(assessor: Assessor, wines: list[Wine]) -> None:
     """To the last bit, wherever the wines lie and whichever stand beside them."""
     table = {name: [getattr(wine, name) for wine in wines] for name in INPUTS}
