@@ -1,6 +1,7 @@
 """Made-up wines and a small real bundle trained on them, in a second: what most tests stand on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,7 +67,7 @@ def encode_table(table: pd.DataFrame) -> np.ndarray:
     return table.assign(**{SEGMENT: codes})[list(INPUTS)].to_numpy(np.float32)
 
 
-def as_wines(table: pd.DataFrame) -> list[dict[str, object]]:
+def as_wines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON objects that the API takes."""
     return table[list(INPUTS)].to_dict("records")
 
