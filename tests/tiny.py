@@ -1,6 +1,7 @@
 """Made-up wines and a small real bundle trained on them, in a second: what most tests stand on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
     return registry.publish(directory, DATASET, kind="dataset")
 
 
-def as_wines(table: pd.DataFrame) -> list[dict[str, object]]:
+def as_wines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON objects that the API takes."""
     return table[list(INPUTS)].to_dict("records")
 

@@ -1,17 +1,15 @@
 """What tests of the page share: an API that serves the small bundle, and the page as a first visitor sees it."""
 
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests import servers
-from tests.ui.visitor import opened
+from tests.ui.visitor import client_of, opened
 from wine_serving.registry.folder import FolderRegistry
-from wine_ui.client import Client, Schema
-from wine_ui.settings import Settings
+from wine_ui.client import Schema
 
 
 @pytest.fixture(scope="session")
@@ -45,5 +43,5 @@ def page(connected: None) -> AppTest:  # noqa: ARG001 - only its effect is wante
 @pytest.fixture
 def schema(api: str) -> Schema:
     """The form's content."""
-    with closing(Client(Settings(api_url=api))) as client:
+    with client_of(api) as client:
         return client.schema()

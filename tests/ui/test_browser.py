@@ -65,8 +65,8 @@ def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     registry = FolderRegistry(home / "registry")
     registry.publish(tiny_bundle, MODEL, kind="model", aliases=["candidate", "production"])
     registry.attach_evaluation(f"{MODEL}:v0", EVALUATION)
-    variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WINE_PREDICTION_LOG": "false"}
-    with servers.api(home / "api.log", **variables) as server:
+    kept = f"folder:{registry.root}"
+    with servers.api(home / "api.log", WINE_REGISTRY=kept, WINE_PREDICTION_LOG="false") as server:
         yield server
 
 

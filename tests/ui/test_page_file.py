@@ -30,7 +30,7 @@ def test_good_rows_of_a_file_are_scored_and_bad_ones_explained(api: str) -> None
 def test_file_as_uci_writes_it_is_read() -> None:
     """Semicolons, quoted names with spaces, decimal commas, and no colour: one is chosen."""
     wines = tiny.made_up_wines(5).drop(columns=["color", "group", "n_rows", "source"])
-    names = [f'"{name.replace("_", " ")}"' for name in wines]
+    names = [f'"{name.replace("_", " ")}"' for name in map(str, wines)]
     rows = [";".join(str(value).replace(".", ",") for value in row) for row in wines.to_numpy()]
     page = upload("\n".join([";".join(names), *rows]).encode())
     assert "**5 of 5 wines scored.**" in text(page)

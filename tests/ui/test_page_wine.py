@@ -11,7 +11,7 @@ from tests.ui.visitor import asked, on_form, press, score, text
 def predicted(api: str, wine: dict[str, Any]) -> float:
     """What the API says of a wine, as shown."""
     answer = httpx.post(f"{api}/predict", json=wine).raise_for_status().json()
-    return round(answer["quality"], 1)
+    return round(float(answer["quality"]), 1)
 
 
 def test_first_visit_shows_a_scored_preset(page: AppTest, api: str) -> None:

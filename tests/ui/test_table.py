@@ -42,7 +42,7 @@ def test_cells_never_slip_into_another_column(schema: Schema) -> None:
     """A separator at the end changes nothing; a row with too many cells is named and the others stand."""
     names, wine = ",".join(tiny.CENTERS), ",".join(str(mean) for mean, _ in tiny.CENTERS.values())
     table, problems = read(f"{names}\n{wine},\n{wine.replace('.', ',')}\n\n{wine}\n".encode(), schema)
-    assert [float(cell) for cell in table.loc[1]] == [mean for mean, _ in tiny.CENTERS.values()]
+    assert table.astype(float).iloc[0].to_list() == [mean for mean, _ in tiny.CENTERS.values()]
     assert list(table.loc[1]) == list(table.loc[3])
     assert list(problems) == [2]
     assert "but 11 columns" in problems[2]

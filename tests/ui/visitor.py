@@ -1,14 +1,23 @@
 """A visitor without a browser: opens the page, presses, uploads and reads; and what the API noticed of it."""
 
+from contextlib import closing
 from typing import Any
 
 import httpx
+from pydantic import AnyHttpUrl
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
+from wine_ui.client import Client
+from wine_ui.settings import Settings
 from wine_ui.units import read_number
 
 TIMEOUT = 30  # seconds for one run of the page
+
+
+def client_of(address: str, patience: float = 10.0) -> closing[Client]:
+    """A client of the service at an address, for a with statement."""
+    return closing(Client(Settings(api_url=AnyHttpUrl(address)), patience))
 
 
 def opened() -> AppTest:
@@ -29,8 +38,13 @@ def text(page: AppTest) -> str:
 
 def on_form(page: AppTest) -> dict[str, Any]:
     """The wine that stands on the form, as the API takes it."""
-    numbers = {each.key: read_number(each.value) for each in page.text_input if not each.key.startswith("lab_")}
+    numbers = {name: read_number(page.text_input(key=name).value) for name in fields(page)}
     return numbers | {"color": page.session_state["color"]}
+
+
+def fields(page: AppTest) -> list[str]:
+    """The measurements that the form asks for."""
+    return [each.key for each in page.text_input if each.key and not each.key.startswith("lab_")]
 
 
 def score(page: AppTest) -> float:
