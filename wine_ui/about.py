@@ -91,14 +91,14 @@ def bands(slices: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def gates(listed: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """Each gate with what was asked and what was measured."""
+    """Each gate with what was asked and what was measured; the first evaluations had other names for it."""
     return pd.DataFrame(
         [
             {
-                "Gate": gate["gate"],
-                "Asked": gate["threshold"],
+                "Gate": gate.get("name", gate.get("gate")),
+                "Asked": gate.get("asked", gate.get("threshold")),
                 "Measured": gate["measured"],
-                "Holds": "yes" if gate["passed"] else "no",
+                "Holds": "yes" if gate.get("outcome", gate.get("passed")) in ("holds", True) else "no",
             }
             for gate in listed
         ]
