@@ -47,7 +47,7 @@ class Run:
             "BUILDAH_ISOLATION": "chroot",
             "BASE_IMAGE": os.environ.get("BASE_IMAGE", "localhost/python:3.11-slim"),
             "BUILD_FLAGS": " ".join(FLAGS),
-            "PYTEST_ADDOPTS": "tests/serving/test_schema.py tests/test_verdict.py",  # all tests have run before
+            "PYTEST_ADDOPTS": "tests/serving/test_schema.py tests/delivery/test_verdict.py",  # all tests have run before
             "FAKE_GCLOUD_STATE": folder / "cloud",
             "FAKE_GCLOUD_SERVER": shlex.join([sys.executable, str(ROOT / ".ci" / "revision.py")]),
             "FAKE_GCLOUD_STRICT": "1",

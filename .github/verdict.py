@@ -56,7 +56,7 @@ def table(verdict: "Verdict") -> list[str]:
     rows = [f"| | candidate {candidate.version} | {head} |", "|---|---|---|"]
     for name, metric in candidate.metrics.items():
         theirs = production.metrics.get(name, "") if production else ""
-        rows.append(f"| {METRIC_NAMES[name]} | {metric} | {theirs} |")
+        rows.append(f"| {METRIC_NAMES.get(name, name)} | {metric} | {theirs} |")
     return rows
 
 

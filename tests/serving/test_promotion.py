@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests import frozen, tiny
+from tests.cells import Cells, environment
 from wine_serving import promotion
 from wine_serving.__main__ import main
 from wine_serving.errors import AliasMoved
@@ -142,3 +143,16 @@ def test_verdict_on_what_is_no_longer_production_is_not_carried_out(two_versions
         promotion.by_verdict(two_versions, stale, move=True)
     assert two_versions.records(EVALUATION) == []
     assert two_versions.aliases(MODEL)["production"] == "v0"
+
+
+def test_the_evaluation_run_cell_by_cell_goes_through_the_door(tmp_path: Path) -> None:
+    """In JupyterLab as under make: no production without a published evaluation that says why."""
+    registry = FolderRegistry(frozen.unpack_registry(tmp_path))
+    options = {"promote": "always", "n_resamples": 200, "n_trees": 2, "reports": str(tmp_path / "reports")}
+    with environment(registry.root):
+        Cells("04_evaluation", **options).run()
+    published = registry.record(f"{EVALUATION}:latest")
+    assert published.version == "v2"
+    assert published.metadata["promoted"]
+    assert registry.record(f"{MODEL}:production").version == published.metadata["candidate"]["version"] == "v1"
+    assert registry.record(f"{MODEL}:v1").evaluation == published.metadata | {"report": published.ref}

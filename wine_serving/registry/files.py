@@ -1,6 +1,7 @@
 """Files of versions: their digests, and writing that is never seen half done."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def make_folder(folder: Path, remedy: str) -> Path:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `path` whole or not at all; one writer at a time."""
-    new = path.with_name(f".{path.name}.new")
+    """Write `path` whole or not at all; of several writers the last one stands."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

@@ -22,13 +22,15 @@ from wine_serving.settings import ROOT
 if TYPE_CHECKING:
     import wandb
 
-DEFAULTS: Final = {  # quiet, bounded, and this project's only; what the environment says comes first
-    "WANDB_DIR": str(ROOT / "artifacts"),
+QUIET: Final = {  # nothing on the terminal, nothing to W&B but runs and versions; what the environment says comes first
     "WANDB_SILENT": "true",
     "WANDB_CONSOLE": "off",
     "WANDB_ERROR_REPORTING": "false",
     "WANDB_DISABLE_GIT": "true",
     "WANDB_DISABLE_CODE": "true",
+}
+DEFAULTS: Final = QUIET | {  # for runs: bounded, and this project's only
+    "WANDB_DIR": str(ROOT / "artifacts"),
     "WANDB_INIT_TIMEOUT": "10",
     "WANDB_FINISH_TIMEOUT": "15",
     "WANDB_FINISH_TIMEOUT_RAISES": "true",
@@ -57,13 +59,24 @@ REFUSALS: Final = {  # what W&B's answer looks like → what it means
 
 def prepare_environment() -> None:
     """Set W&B's variables for this process and those that it starts: quiet, and offline where nobody is logged in."""
-    for name, default in DEFAULTS.items():
-        os.environ.setdefault(name, default)
+    _set_defaults(DEFAULTS)
     if not has_login():
         os.environ.setdefault("WANDB_MODE", "offline")
-    Path(os.environ["WANDB_DIR"]).mkdir(parents=True, exist_ok=True)
+    _home()
     if commit := current_commit():
         os.environ.setdefault("WANDB_GIT_COMMIT", commit)
+
+
+def _set_defaults(variables: Mapping[str, str]) -> None:
+    for name, default in variables.items():
+        os.environ.setdefault(name, default)
+
+
+def _home() -> Path:
+    """The folder in which the SDK keeps runs, made where it was missing."""
+    home = Path(os.environ.get("WANDB_DIR", DEFAULTS["WANDB_DIR"]))
+    home.mkdir(parents=True, exist_ok=True)
+    return home
 
 
 def has_login() -> bool:
@@ -124,6 +137,7 @@ class Project:
         self.place = place
         self._patience = patience
         self._api: wandb.Api | None = None
+        _set_defaults(QUIET)
 
     def __str__(self) -> str:
         return f"W&B project {self.place}"
@@ -211,6 +225,7 @@ class Project:
                 resume="must" if known else None,
                 job_type=None if known else "publish",
                 mode="online",
+                dir=_home(),
                 reinit="create_new",
                 settings=settings,
             )
@@ -293,7 +308,7 @@ class Project:
 def push_runs(place: str) -> Iterator[str]:
     """Upload the runs that were recorded offline and are not marked as synchronised; a line when there were any."""
     entity, project = place.split("/")
-    home = Path(os.environ.get("WANDB_DIR", DEFAULTS["WANDB_DIR"])) / "wandb"
+    home = _home() / "wandb"
     runs = [path for path in sorted(home.glob("offline-run-*")) if not [*path.glob("*.wandb.synced")]]
     if not runs:
         return

@@ -16,16 +16,10 @@ from graphql.language import DocumentNode, FieldNode, OperationDefinitionNode
 from starlette.requests import ClientDisconnect
 
 from tests.stand_ins.wandb_server.store import RefusedError, Store, snake
+from wine_serving.registry.wandb_sdk import QUIET
 
 ENTITY = "cellar"
 KEY = "k" * 40  # the only key that the server accepts
-QUIET = {  # as the notebooks run, and nothing leaves this machine
-    "WANDB_SILENT": "true",
-    "WANDB_CONSOLE": "off",
-    "WANDB_ERROR_REPORTING": "false",
-    "WANDB_DISABLE_GIT": "true",
-    "WANDB_DISABLE_CODE": "true",
-}
 SCHEMA = build_schema((Path(__file__).parent / "schema.graphql").read_text())
 
 
