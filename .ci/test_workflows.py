@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.test_setup import PAYLOADS
+
 ROOT = Path(__file__).parents[1]
 STAND_IN = Path(os.environ["STAND_IN"])
 COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout[:40]
@@ -51,9 +53,11 @@ class Run:
             "FAKE_GCLOUD_STATE": folder / "cloud",
             "FAKE_GCLOUD_SERVER": shlex.join([sys.executable, str(ROOT / ".ci" / "revision.py")]),
             "FAKE_GCLOUD_STRICT": "1",
+            "UV_CACHE_DIR": folder.parent / "packages",
             "WORLD": folder,
         }
-        path = [ROOT / "tests" / "stand_ins", STAND_IN, os.environ["PATH"]]
+        (folder / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")  # each job makes the environment its own, in seconds
+        path = [folder, ROOT / "tests" / "stand_ins", STAND_IN, os.environ["PATH"]]
         environment = os.environ | {
             "PATH": os.pathsep.join(map(str, path)),
             "CI_STUB_STORE": str(self.store),
@@ -154,6 +158,18 @@ def pull_request(folder: Path, moved: Run) -> Run:
     head = {"ref": "a-branch", "sha": COMMIT, "repo": {"full_name": "somebody/wine"}}
     request = {"number": 7, "head": head, "base": {"ref": "main"}, "user": {"login": "somebody"}}
     return Run(folder / "pull-request", "pull-request", "pull_request", {"pull_request": request, "number": 7})
+
+
+@pytest.mark.parametrize("field", ["extra_csv", "parameters"])
+def test_what_is_typed_into_the_form_is_not_run(folder: Path, field: str) -> None:
+    """It is refused as a table's name, and shown as it was typed: quotes, dollars, line breaks."""
+    mark = folder / "ran"
+    text = " ".join(PAYLOADS).replace("MARK", str(mark))
+    inputs = {"profile": "quick", field: text if field == "extra_csv" else f"-p extra_csv {shlex.quote(text)}"}
+    run = Run(folder / field, "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs}, "--job=train")
+    assert not run.ended_well
+    assert f"extra_csv={text!r} is refused" in run.said, run.log
+    assert not mark.exists()
 
 
 def test_a_retrain_that_promotes_is_deployed(retrain: Run) -> None:
