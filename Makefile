@@ -141,10 +141,10 @@ bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
 
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN PUSH=HOST/PATH)
-	@$(ANY_PYTHON) .github/images.py build
+	@$(ANY_PYTHON) .github/containers.py build
 
 smoke:  ## start both images and ask them what a release asks
-	@$(ANY_PYTHON) .github/images.py smoke
+	@$(ANY_PYTHON) .github/containers.py smoke
 
 deploy:  ## release both services to Cloud Run, or change nothing
 	@$(ANY_PYTHON) .github/release.py release
@@ -161,13 +161,13 @@ export: $(READY)
 	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${GIVEN_VERSION:-production}"
 
 restore save: $(READY)
-	@$(PY) .github/memory.py $@
+	@$(PY) .github/registry_asset.py $@
 
 summary:
-	@$(ANY_PYTHON) .github/verdict.py summary
+	@$(ANY_PYTHON) .github/what_to_deploy.py summary
 
 decision: $(READY)
-	@$(PY) .github/verdict.py decision
+	@$(PY) .github/what_to_deploy.py decision
 
 # uv does not read pip's settings: whoever has an index of their own there means it for this, too.
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
