@@ -61,9 +61,8 @@ compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes -
 
 RUN := $(PY) notebooks/run.py --profile $(PROFILE)
 
-# What releases with images asks for no environment of its own. `make images PUSH=…` leaves the digests to deploy.
+# What releases with images asks for no environment of its own.
 ANY_PYTHON = $(or $(PYTHON),$(PY))
--include artifacts/images.mk
 export API_IMAGE UI_IMAGE PUSH
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,7 @@
 """Commands for the registry: `python -m wine_serving promote`, `rollback`, `history`, `export` and `sync`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,12 +49,18 @@ def show_history(registry: Registry) -> str:
 
 
 def export(registry: Registry, refs: list[str], directory: Path) -> str:
-    """Copy versions, each with its record and aliases, into a folder registry in `directory`; says which."""
+    """Copy versions, each with its record and aliases, into a folder registry in `directory`; says which.
+
+    The first of them is what is released from there: release.json says so to whoever comes after.
+    """
     copies = FolderRegistry(directory)
     records = [registry.record(ref) for ref in refs]
     for record in records:
         copies.adopt(record, registry.fetch(record.ref), last_moves(registry, record))
         copies.fetch(record.ref)
+    first = records[0]
+    release = {"model": first.collection, "version": first.version, "digest": first.digest}
+    (directory / "release.json").write_text(json.dumps(release, indent=2) + "\n", encoding="utf-8")
     return f"{', '.join(record.ref for record in records)} → {directory}"
 
 
