@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.conftest import ROOT
 
 STAND_INS = ROOT / "tests" / "stand_ins"
 PATH = os.pathsep.join([str(STAND_INS), os.environ["PATH"]])
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 API, UI = "wine-quality-api", "wine-quality-ui"
 COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout[:40]
 
@@ -21,11 +23,10 @@ PULL = ["--pull-never"] if BASE_IMAGE.startswith("localhost/") else []
 BUILD_FLAGS = ["--network=host", *PULL, *(f"--volume={path}:{path}:ro" for path in HOST if path.is_file())]
 
 
-def require(**needed: object) -> None:
-    """Leave a module out where something that it needs is missing, and say what."""
-    missing = [name.replace("_", " ") for name, found in needed.items() if not found]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}", allow_module_level=True)
+def needs(needed: Mapping[str, object]) -> pytest.MarkDecorator:
+    """Skip where something is missing, and say what."""
+    missing = [name for name, found in needed.items() if not found]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
 
 
 def export(registry: Path, directory: Path, ref: str = "wine-quality:production") -> None:

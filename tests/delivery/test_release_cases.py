@@ -56,25 +56,27 @@ class World:
             "RELEASE_PATIENCE": "4",
         }
 
-    def script(self, command: str, *, api: str = "good", ui: str = "good", **variables: str) -> list[Any]:
-        """How to start the release script where these two images were pushed."""
+    def start(self, command: str, *, api: str = "good", ui: str = "good", **variables: str) -> subprocess.Popen[str]:
+        """The release script, running, where these two images were pushed."""
         images = {name: f"{PREFIX}/{fault}@sha256:{'0' * 64}" for name, fault in {API: api, UI: ui}.items()}
         release = json.loads((self.folder / "artifacts" / "image" / "release.json").read_text())
         (self.folder / "artifacts" / "containers.json").write_text(
             json.dumps(release | {"commit": COMMIT, "images": images})
         )
         call = [sys.executable, str(self.folder / ".github" / "release.py"), command]
-        return [call, {"env": {**self.environment, **variables}, "cwd": ROOT, "text": True}]
+        streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(call, cwd=ROOT, env={**self.environment, **variables}, text=True, **streams)
 
     def run(self, command: str, *, refused: str = "0", **given: str) -> subprocess.CompletedProcess[str]:
         """The finished release script; `refused`, "N TEXT", is the call of gcloud that fails."""
         (self.folder / "state").mkdir(exist_ok=True)
         (self.folder / "state" / "refused").write_text(refused)
-        call, options = self.script(command, **given)
-        return subprocess.run(call, check=False, capture_output=True, timeout=120, **options)
+        with self.start(command, **given) as process:
+            out, err = process.communicate(timeout=120)
+            return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def gcloud(self, *words: str, said: str = "") -> None:
-        call = [STAND_INS / "gcloud", *words]
+        call = [str(STAND_INS / "gcloud"), *words]
         subprocess.run(call, check=True, env=self.environment, capture_output=True, input=said, text=True)
 
     def services(self) -> dict[str, Any]:
@@ -208,8 +210,7 @@ def test_a_split_of_the_traffic_comes_back(released: World) -> None:
 def test_a_signal_ends_a_release_like_any_failure(released: World) -> None:
     """Somebody cancels the workflow after the API was shifted."""
     before = released.serving()
-    call, options = released.script("release")
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+    with released.start("release") as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith(f"shift {UI}"):

@@ -15,10 +15,9 @@ from shutil import which
 import pytest
 
 from tests.conftest import ROOT
-from tests.delivery.here import PATH, STAND_INS, require
+from tests.delivery.here import PATH, STAND_INS, needs
 
-require(bash=which("bash"), openssl=which("openssl"))
-pytestmark = pytest.mark.delivery
+pytestmark = [pytest.mark.delivery, needs({name: which(name) for name in ("bash", "openssl")})]
 
 
 class Project:
