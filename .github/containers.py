@@ -4,8 +4,8 @@
     python3 .github/containers.py smoke     start both, read-only under 512 MB and one CPU, ask them what a release asks
     python3 .github/containers.py version   the model version inside, as an output of a workflow's step
 
-What was pushed stands in artifacts/containers.json, of which commit and with which version inside: `make deploy` takes
-nothing else from there.
+What was pushed stands in artifacts/containers.json with the commit and the model that it is made of. `make deploy`
+takes it from there, and refuses it once the checkout or artifacts/image holds something else.
 
 BASE_IMAGE replaces the base, LOCK=api-wandb lets the API load versions from W&B, BUILD_FLAGS are handed to the engine.
 """
@@ -93,9 +93,9 @@ def read_pushed(release: Release) -> dict[str, str]:
         )
     pushed = json.loads(PUSHED.read_text())
     for what, here in origin(release).items():
-        if pushed[what] != here:
+        if pushed.get(what) != here:
             raise ReleaseError(
-                f"{PUSHED} names images of {what} {pushed[what]}, and here is {here}: `make images PUSH=…` again"
+                f"{PUSHED} names images of {what} {pushed.get(what)}, and here is {here}: `make images PUSH=…` again"
             )
     images: dict[str, str] = pushed["images"]
     return images

@@ -38,7 +38,7 @@ def image(name: str) -> str:
 
 def make(target: str, **variables: str) -> str:
     """What a target says; images are built in layers, so that nothing is installed twice."""
-    given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": " ".join(BUILD_FLAGS), "PYTHON": sys.executable}
+    given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": " ".join(BUILD_FLAGS), "GITHUB_SHA": COMMIT}
     engine = {"BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "true"}
     environment = os.environ | given | engine | variables
     command = [sys.executable, ".github/containers.py", target]
