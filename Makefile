@@ -40,8 +40,7 @@ override compile = $(PY) -m uv pip compile pyproject.toml --universal --generate
 
 # What releases with images asks for no environment of its own. `make images PUSH=…` leaves the digests to deploy.
 override ANY_PYTHON := "$${PYTHON:-$(PY)}"
--include artifacts/images.mk
-export API_IMAGE UI_IMAGE
+export API_IMAGE UI_IMAGE PUSH
 
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate compare serve api ui lab promote rollback sync test check bench images \
@@ -118,10 +117,10 @@ bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
 
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN PUSH=HOST/PATH)
-	@$(ANY_PYTHON) .github/images.py build
+	@$(ANY_PYTHON) .github/containers.py build
 
 smoke:  ## start both images and ask them what a release asks
-	@$(ANY_PYTHON) .github/images.py smoke
+	@$(ANY_PYTHON) .github/containers.py smoke
 
 deploy:  ## release both services to Cloud Run, or change nothing
 	@$(ANY_PYTHON) .github/release.py release
@@ -138,13 +137,13 @@ export: $(READY)
 	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
 
 restore save: $(READY)
-	@$(PY) .github/memory.py $@
+	@$(PY) .github/registry_asset.py $@
 
 summary:
-	@$(ANY_PYTHON) .github/verdict.py summary
+	@$(ANY_PYTHON) .github/what_to_deploy.py summary
 
 decision: $(READY)
-	@$(PY) .github/verdict.py decision
+	@$(PY) .github/what_to_deploy.py decision
 
 # uv does not read pip's settings: whoever has an index of their own there means it for this, too.
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)

@@ -1,7 +1,7 @@
 """Both images as they are built and run: what is inside, and how they live under 512 MB and one CPU.
 
-Needs root, buildah, a base image as BASE_IMAGE, CONTAINER_CHECK (a script that builds an image and runs it under such
-limits) and a model version in artifacts/image (`make export`).
+Needs root, buildah and a model version in artifacts/image (`make export`). BASE_IMAGE names another base, and
+CONTAINER_CHECK a script that builds an image and runs it under such limits.
 """
 
 import json
@@ -13,22 +13,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
 from tests import servers
+from tests.conftest import ROOT
+from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, UI, needs
 
-ROOT = Path(__file__).parents[1]
-CHECK = os.environ["CONTAINER_CHECK"]
-BASE_IMAGE = os.environ.get("BASE_IMAGE", "localhost/python:3.11-slim")
-API, PAGE, WANDB = "wine-quality-api", "wine-quality-frontend", "wine-quality-api-wandb"
+EXPORT = ROOT / "artifacts" / "image"
+TOOLS = {name: which(name) for name in ("buildah", "unshare", "nsenter", "ip")}
+CARRIED = {"a model version (make export)": (EXPORT / "release.json").exists()}
+pytestmark = [pytest.mark.delivery, needs({"root": IS_ROOT, **TOOLS, **CARRIED})]
+CHECK = os.environ.get("CONTAINER_CHECK", "")
+limited = needs({"CONTAINER_CHECK, a script that runs an image under limits": CHECK})
+WANDB = f"{API}-wandb"
 SITE_PACKAGES = {API: 180, WANDB: 260}  # MB at most
-COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout[:40]
-
-# This machine's settings of pip and its certificates are there while building, and in no layer.
-HOST = [Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")]
-FLAGS = ["--network=host", "--pull-never", *(f"--volume={path}:{path}:ro" for path in HOST if path.is_file())]
 
 
 def image(name: str) -> str:
@@ -37,10 +38,10 @@ def image(name: str) -> str:
 
 def make(target: str, **variables: str) -> str:
     """What a target says; images are built in layers, so that nothing is installed twice."""
-    given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": " ".join(FLAGS), "PYTHON": sys.executable}
+    given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": " ".join(BUILD_FLAGS), "GITHUB_SHA": COMMIT}
     engine = {"BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "true"}
     environment = os.environ | given | engine | variables
-    command = [sys.executable, ".github/images.py", target]
+    command = [sys.executable, ".github/containers.py", target]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -50,7 +51,7 @@ def make(target: str, **variables: str) -> str:
 def images() -> list[str]:
     """Both images, built as `make images` builds them."""
     make("build")
-    return [API, PAGE]
+    return [API, UI]
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def site_packages(root: Path) -> Path:
     return next((root / "opt/venv/lib").glob("python3*/site-packages"))
 
 
-@pytest.mark.parametrize("name", [API, PAGE])
+@pytest.mark.parametrize("name", [API, UI])
 def test_nothing_is_inside_that_does_not_serve(images: list[str], name: str) -> None:
     """No compiler, no notebook, no cache, no test, no other room, and pip not beside the service's packages."""
     assert name in images
@@ -91,20 +92,20 @@ def test_nothing_is_inside_that_does_not_serve(images: list[str], name: str) -> 
             assert not (root / "usr/bin" / tool).exists()
         packages = {path.name for path in site_packages(root).iterdir()}
         assert not packages & {"pip", "setuptools", "sklearn", "wandb", "pytest", "papermill"}
-        assert ("pandas" in packages) == (name == PAGE)
+        assert ("pandas" in packages) == (name == UI)
         files = [path for folder in ("app", "opt", "root", "tmp") for path in (root / folder).rglob("*")]
         assert not [path for path in files if path.suffix == ".ipynb" or path.name in {".cache", ".git", "pip.conf"}]
         assert not [*(root / "tmp").iterdir()]
 
 
-@pytest.mark.parametrize("name", [API, PAGE])
+@pytest.mark.parametrize("name", [API, UI])
 def test_labels_user_and_health(images: list[str], name: str) -> None:
     """The image says its commit and model version, runs as a number, and knows how to ask for its own health."""
     assert name in images
     found = configuration(name)
     labels = found["Labels"]
     assert labels["org.opencontainers.image.revision"] == COMMIT
-    assert re.fullmatch(r"v\d+", labels["org.opencontainers.image.version"])
+    assert labels["org.opencontainers.image.version"] == json.loads((EXPORT / "release.json").read_text())["version"]
     assert found["User"] == "10001:10001"
     assert "curl" not in str(found["Healthcheck"]["Test"])
 
@@ -112,9 +113,10 @@ def test_labels_user_and_health(images: list[str], name: str) -> None:
 def test_the_api_is_small(images: list[str]) -> None:
     """180 MB of packages, and 260 MB with what loads versions from W&B."""
     assert API in images
-    build = ["build", "--format=docker", *FLAGS, f"--build-arg=BASE_IMAGE={BASE_IMAGE}", "--build-arg=LOCK=api-wandb"]
+    arguments = [f"--build-arg=BASE_IMAGE={BASE_IMAGE}", "--build-arg=LOCK=api-wandb"]
+    build = ["buildah", "build", "--format=docker", *BUILD_FLAGS, *arguments, "--target=build"]
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
-    command = ["buildah", *build, "--target=build", f"--tag={image(WANDB)}", "--file=Dockerfile.api", "."]
+    command = [*build, f"--tag={image(WANDB)}", "--file=Dockerfile.api", "."]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     for name, most in SITE_PACKAGES.items():
@@ -130,7 +132,7 @@ def test_both_images_answer_what_a_release_asks(images: list[str]) -> None:
     assert all(f"{name} answers correctly" in said for name in images)
 
 
-@pytest.mark.parametrize("name", [API, PAGE])
+@pytest.mark.parametrize("name", [API, UI])
 def test_neither_a_network_nor_a_writable_file_is_needed(images: list[str], name: str, tmp_path: Path) -> None:
     """With loopback only, and where not even /tmp can be written, the image's own question finds it healthy."""
     assert name in images
@@ -169,7 +171,8 @@ def succeeds(question: list[str], server: subprocess.Popen[bytes]) -> bool:
 def live(name: str, visitors: str, **variables: str) -> None:
     """Build, run under the limits, send the visitors, stop; all of it must go well."""
     environment = os.environ | variables
-    environment |= {"AFTER": f"{sys.executable} .ci/visitors.py {visitors} $BASE_URL", "PORT": str(servers.free_port())}
+    after = f"{sys.executable} -m tests.delivery.visitors {visitors} $BASE_URL"
+    environment |= {"AFTER": after, "PORT": str(servers.free_port())}
     environment |= {"BUILDAH_LAYERS": "true", "TAG": f"localhost/{name}:under-limits", "BASE_IMAGE": BASE_IMAGE}
     file = "Dockerfile.api" if name == API else "Dockerfile.ui"
     done = subprocess.run([CHECK, ".", file], cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
@@ -180,16 +183,16 @@ def live(name: str, visitors: str, **variables: str) -> None:
     print(f"{name}: {figures}")
 
 
+@limited
 def test_the_api_survives_64_connections(images: list[str]) -> None:
     """With no network but loopback, 512 MB and one CPU: all are answered, nothing is killed, SIGTERM ends it."""
     assert API in images
     live(API, "api", HEALTH_PATH="/health")
 
 
-def test_the_page_survives_ten_sessions(images: list[str], tmp_path: Path) -> None:
+@limited
+def test_the_ui_survives_ten_sessions(images: list[str], tmp_path: Path) -> None:
     """Every session of ten draws the whole page, from a real API, under 512 MB and one CPU."""
-    assert PAGE in images
-    with servers.api(tmp_path / "api.log", WINE_REGISTRY=f"folder:{ROOT / 'artifacts/image'}") as api:
-        version = next((ROOT / "artifacts/image/wine-quality").glob("v*.json")).stem
-        assert version
-        live(PAGE, "page", HEALTH_PATH="/_stcore/health", RUN_ENV=f"WINE_API_URL={api.address}")
+    assert UI in images
+    with servers.api(tmp_path / "api.log", WINE_REGISTRY=f"folder:{EXPORT}") as api:
+        live(UI, "ui", HEALTH_PATH="/_stcore/health", RUN_ENV=f"WINE_API_URL={api.address}")

@@ -1,7 +1,11 @@
 """Both container images, with docker, podman or buildah, whichever runs here.
 
-    python3 .github/images.py build   with the version in artifacts/image inside; with PUSH=HOST/PATH push them there
-    python3 .github/images.py smoke   start both, read-only under 512 MB and one CPU, and ask them what a release asks
+    python3 .github/containers.py build     with what artifacts/image holds inside; with PUSH=HOST/PATH push them there
+    python3 .github/containers.py smoke     start both, read-only under 512 MB and one CPU, ask them what a release asks
+    python3 .github/containers.py version   the model version inside, as an output of a workflow's step
+
+What was pushed stands in artifacts/containers.json with the commit and the model that it is made of. `make deploy`
+takes it from there, and refuses it once the checkout or artifacts/image holds something else.
 
 BASE_IMAGE replaces the base, LOCK=api-wandb lets the API load versions from W&B, BUILD_FLAGS are handed to the engine.
 """
@@ -19,13 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from answers import ApiCheck, check_page, read_model, until_answered
-from cloud import API, PAGE, ReleaseError, say
+from cloud_run import API, UI, ReleaseError, say
+from release_checks import ApiCheck, Release, check_ui, read_release, until_answered
 
 ROOT: Final = Path(__file__).parents[1]
-DIGESTS: Final = ROOT / "artifacts" / "images.mk"  # read by make deploy
-DOCKERFILES: Final = {API: "Dockerfile.api", PAGE: "Dockerfile.ui"}
-VARIABLES: Final = {API: "API_IMAGE", PAGE: "UI_IMAGE"}
+PUSHED: Final = ROOT / "artifacts" / "containers.json"
+DOCKERFILES: Final = {API: "Dockerfile.api", UI: "Dockerfile.ui"}
 PATIENCE: Final = 60.0
 
 
@@ -55,25 +58,47 @@ def commit() -> str:
 
 def build(engine: str) -> None:
     """Build both images and, where PUSH says where to, push them."""
-    version, _ = read_model()
+    release = read_release()
     place = os.environ.get("PUSH") or "localhost"
     images = {name: f"{place}/{name}:{commit()}" for name in DOCKERFILES}
     for name, image in images.items():
-        arguments = {"COMMIT": commit(), "MODEL_VERSION": version}
+        arguments = {"COMMIT": commit(), "MODEL_VERSION": release.version}
         arguments |= {key: os.environ[key] for key in ("BASE_IMAGE", "LOCK") if os.environ.get(key)}
         flags = [f"--build-arg={key}={value}" for key, value in arguments.items()]
         if engine != "docker":
             flags.append("--format=docker")  # the OCI format has no HEALTHCHECK
             # to their cache a LABEL is the same whatever its ARG has become
-            labels = {"revision": commit(), "version": version}
+            labels = {"revision": commit(), "version": release.version}
             flags += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items()]
         flags += shlex.split(os.environ.get("BUILD_FLAGS", ""))
         say(f"build {image} with {engine}")
         run(engine, "build", *flags, f"--file={DOCKERFILES[name]}", f"--tag={image}", ".")
     if place != "localhost":
-        digests = {name: push(engine, image) for name, image in images.items()}
-        DIGESTS.write_text("".join(f"{VARIABLES[name]} ?= {digest}\n" for name, digest in digests.items()))
-        say(DIGESTS.read_text())
+        PUSHED.unlink(missing_ok=True)
+        pushed = {name: push(engine, image) for name, image in images.items()}
+        PUSHED.write_text(json.dumps(origin(release) | {"images": pushed}, indent=2) + "\n")
+        say(PUSHED.read_text())
+
+
+def origin(release: Release) -> dict[str, str]:
+    """What images are made of."""
+    return {"commit": commit(), "version": release.version, "digest": release.digest}
+
+
+def read_pushed(release: Release) -> dict[str, str]:
+    """Service → image by digest, pushed from here with this very commit and release inside."""
+    if not PUSHED.exists():
+        raise ReleaseError(
+            "no images were pushed from here: `make images PUSH=HOST/PATH` first, or set API_IMAGE and UI_IMAGE"
+        )
+    pushed = json.loads(PUSHED.read_text())
+    for what, here in origin(release).items():
+        if pushed.get(what) != here:
+            raise ReleaseError(
+                f"{PUSHED} names images of {what} {pushed.get(what)}, and here is {here}: `make images PUSH=…` again"
+            )
+    images: dict[str, str] = pushed["images"]
+    return images
 
 
 def push(engine: str, image: str) -> str:
@@ -90,8 +115,8 @@ def push(engine: str, image: str) -> str:
 
 def smoke(engine: str) -> None:
     """Start both images and ask them what a release asks."""
-    version, golden = read_model()
-    checks: dict[str, Callable[[str], None]] = {API: ApiCheck(version, golden, {}), PAGE: check_page}
+    release = read_release()
+    checks: dict[str, Callable[[str], None]] = {API: ApiCheck(release.version, release.golden(), {}), UI: check_ui}
     for name, check in checks.items():
         image, port = f"localhost/{name}:{commit()}", free_port()
         say(f"start {image}")
@@ -144,16 +169,18 @@ def free_port() -> int:
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["build", "smoke"])
+    parser.add_argument("command", choices=["build", "smoke", "version"])
     command = parser.parse_args().command
     try:
-        engine = find_engine()
-        if command == "build":
-            build(engine)
-        else:
-            smoke(engine)
+        match command:
+            case "build":
+                build(find_engine())
+            case "smoke":
+                smoke(find_engine())
+            case _:
+                print(f"version={read_release().version}")
     except ReleaseError as error:
-        print(f"images: {error}", file=sys.stderr)
+        print(f"containers: {error}", file=sys.stderr)
         return 1
     return 0
 

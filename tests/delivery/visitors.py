@@ -1,7 +1,7 @@
 """Many visitors at once, for a service that runs under limits: every one of them must be served.
 
-python .ci/visitors.py api ADDRESS    64 connections, each with many predictions
-python .ci/visitors.py page ADDRESS   ten sessions, each drawing the page several times
+python -m tests.delivery.visitors api ADDRESS   64 connections, each with many predictions
+python -m tests.delivery.visitors ui ADDRESS    ten sessions, each drawing the page several times
 """
 
 import http.client
@@ -46,7 +46,7 @@ def ask_api(address: str) -> None:
     api.close()
 
 
-def visit_page(address: str) -> None:
+def visit_ui(address: str) -> None:
     """One session, as a browser keeps it: the page is drawn to its end each time it is asked for."""
     stream = f"ws://{urlsplit(address).netloc}/_stcore/stream"
     with connect(stream, subprotocols=[Subprotocol("streamlit")], max_size=None, open_timeout=SECONDS) as session:
@@ -75,7 +75,7 @@ def send(visit: Callable[[str], None], address: str, visitors: int) -> None:
 match sys.argv[1:]:
     case ["api", address]:
         send(ask_api, address, CONNECTIONS)
-    case ["page", address]:
-        send(visit_page, address, SESSIONS)
+    case ["ui", address]:
+        send(visit_ui, address, SESSIONS)
     case _:
         sys.exit(__doc__)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 API: Final = "wine-quality-api"
-PAGE: Final = "wine-quality-frontend"
+UI: Final = "wine-quality-ui"
 PREVIOUS: Final = "previous"  # the tag of the revision that served before
 PLACEHOLDER: Final = "us-docker.pkg.dev/cloudrun/container/hello"  # Google's own
 GCLOUD_SECONDS: Final = 900
@@ -21,7 +21,7 @@ API_FLAGS: Final = (
     f"--startup-probe=httpGet.path=/health,{STARTUP}",
     f"--liveness-probe=httpGet.path=/live,{LIVENESS}",
 )
-PAGE_FLAGS: Final = (
+UI_FLAGS: Final = (
     "--port=8501",
     "--timeout=3600",  # a visitor's WebSocket ends with the request time-out
     "--concurrency=20",

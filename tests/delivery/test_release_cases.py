@@ -1,7 +1,7 @@
 """Releases on a stand-in for Cloud Run with real local servers: whatever happens, the pair that serves is a whole one.
 
-Needs STAND_IN, the folder with the stand-in `gcloud`. Where GCLOUD_LINT names a command that knows the real SDK, it is
-given every call of some cases. The cases run in order on one cloud, as releases do in life.
+Where GCLOUD_LINT names a command that knows the real SDK, it is given every call of some cases. The cases run in order
+on one cloud, as releases do in life.
 """
 
 import json
@@ -19,16 +19,17 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests import tiny
+from tests.conftest import ROOT
+from tests.delivery.here import API, COMMIT, PATH, STAND_INS, UI, export
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
-ROOT = Path(__file__).parents[1]
-STAND_IN = Path(os.environ["STAND_IN"])
-API, PAGE = "wine-quality-api", "wine-quality-frontend"
+pytestmark = pytest.mark.delivery
 PREFIX = "europe-west1-docker.pkg.dev/a-project/wine-quality"
 
+KEY = "a-key-of-the-test"
 REPORTS = "https://somebody.github.io/wine"
-LINT = {"FAKE_GCLOUD_LINT": os.environ["GCLOUD_LINT"]} if "GCLOUD_LINT" in os.environ else {}
+LINT = {"GCLOUD_LINT": os.environ["GCLOUD_LINT"]} if "GCLOUD_LINT" in os.environ else {}
 
 State = dict[str, tuple[dict[str, int], str | None]]  # service → traffic, revision tagged `previous`
 
@@ -41,37 +42,42 @@ class World:
         shutil.copytree(ROOT / ".github", folder / ".github")
         tiny.write_bundle(folder / "bundle")
         tiny.write_bundle(folder / "other", seed=1)
-        for name, bundle in {"good": "bundle", "wrong": "other", "artifacts/image": "bundle"}.items():
+        for name, bundle in {"good": "bundle", "wrong": "other"}.items():
             FolderRegistry(folder / name).publish(folder / bundle, MODEL, kind="model", aliases=["production"])
+        export(folder / "good", folder / "artifacts" / "image")
         self.environment = {
-            **os.environ,
-            "PATH": f"{STAND_IN}{os.pathsep}{os.environ['PATH']}",
-            "FAKE_GCLOUD_STATE": str(folder / "state"),
-            "FAKE_GCLOUD_SERVER": shlex.join([sys.executable, str(ROOT / ".ci" / "revision.py")]),
-            "FAKE_GCLOUD_STRICT": "1",
+            **{name: value for name, value in os.environ.items() if name != "GCLOUD_LINT"},
+            "PATH": PATH,
+            "GCLOUD_STATE": str(folder / "state"),
+            "GCLOUD_REVISION": shlex.join([sys.executable, str(STAND_INS / "revision.py")]),
+            "GITHUB_SHA": COMMIT,
             "WORLD": str(folder),
             "GCP_PROJECT": "a-project",
             "RELEASE_PATIENCE": "4",
         }
 
-    def script(self, command: str, *, api: str = "good", page: str = "good", **variables: str) -> list[Any]:
-        """How to start the release script for these two images."""
-        images = {
-            name: f"{PREFIX}/{fault}@sha256:{'0' * 64}" for name, fault in {"API_IMAGE": api, "UI_IMAGE": page}.items()
-        }
+    def start(self, command: str, *, api: str = "good", ui: str = "good", **variables: str) -> subprocess.Popen[str]:
+        """The release script, running, where these two images were pushed."""
+        images = {name: f"{PREFIX}/{fault}@sha256:{'0' * 64}" for name, fault in {API: api, UI: ui}.items()}
+        release = json.loads((self.folder / "artifacts" / "image" / "release.json").read_text())
+        (self.folder / "artifacts" / "containers.json").write_text(
+            json.dumps(release | {"commit": COMMIT, "images": images})
+        )
         call = [sys.executable, str(self.folder / ".github" / "release.py"), command]
-        return [call, {"env": {**self.environment, **images, **variables}, "cwd": ROOT, "text": True}]
+        streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(call, cwd=ROOT, env={**self.environment, **variables}, text=True, **streams)
 
-    def run(self, command: str, **given: str) -> subprocess.CompletedProcess[str]:
-        """The finished release script; failures of gcloud are counted from now on."""
-        file = self.folder / "state" / "state.json"
-        if file.exists():
-            file.write_text(json.dumps(json.loads(file.read_text()) | {"failing": {}}))
-        call, options = self.script(command, **given)
-        return subprocess.run(call, check=False, capture_output=True, timeout=120, **options)
+    def run(self, command: str, *, refused: str = "0", **given: str) -> subprocess.CompletedProcess[str]:
+        """The finished release script; `refused`, "N TEXT", is the call of gcloud that fails."""
+        (self.folder / "state").mkdir(exist_ok=True)
+        (self.folder / "state" / "refused").write_text(refused)
+        with self.start(command, **given) as process:
+            out, err = process.communicate(timeout=120)
+            return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def gcloud(self, *words: str) -> None:
-        subprocess.run(["gcloud", *words], check=True, env=self.environment, capture_output=True)
+    def gcloud(self, *words: str, said: str = "") -> None:
+        call = [str(STAND_INS / "gcloud"), *words]
+        subprocess.run(call, check=True, env=self.environment, capture_output=True, input=said, text=True)
 
     def services(self) -> dict[str, Any]:
         services: dict[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())["services"]
@@ -89,10 +95,10 @@ class World:
     def check_visitors(self) -> None:
         """Who comes to the public addresses now is served, and correctly."""
         golden = json.loads((self.folder / "bundle" / "reference.json").read_text())["golden"][0]
-        body, headers = json.dumps(golden["wine"]).encode(), {"Content-Type": "application/json", "X-API-Key": "{}"}
+        body, headers = json.dumps(golden["wine"]).encode(), {"Content-Type": "application/json", "X-API-Key": KEY}
         with urlopen(Request(f"{self.address(API)}/predict", body, headers), timeout=10) as answer:
             assert json.load(answer)["quality"] == pytest.approx(golden["quality"], abs=1e-3)
-        with urlopen(self.address(PAGE), timeout=10) as answer:
+        with urlopen(self.address(UI), timeout=10) as answer:
             assert b"<html" in answer.read()
 
 
@@ -131,7 +137,7 @@ def test_the_first_release(released: World) -> None:
     """Both services serve their new revision, whole."""
     assert all(list(traffic.values()) == [100] for traffic, _ in released.serving().values())
     variables = {"WINE_API_URL": released.address(API), "WINE_REPORTS_URL": REPORTS}
-    assert released.services()[PAGE]["env"] == variables
+    assert released.services()[UI]["env"] == variables
     assert released.services()[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
     released.check_visitors()
 
@@ -152,17 +158,17 @@ FAILURES = {
     "the API answers wrongly": ("wrong", "good", "golden wine 0"),
     "the API hangs": ("hang", "good", "does not answer"),
     "the API fails once it has traffic": ("late", "good", "out of order"),
-    "the page crashes at start": ("good", "crash", "failed to start"),
-    "the page hangs": ("good", "hang", "does not answer"),
-    "the page fails after the API was shifted": ("good", "late", "shift wine-quality-frontend"),
+    "the UI crashes at start": ("good", "crash", "failed to start"),
+    "the UI hangs": ("good", "hang", "does not answer"),
+    "the UI fails after the API was shifted": ("good", "late", "shift wine-quality-ui"),
 }
 
 
-@pytest.mark.parametrize(("api", "page", "words"), FAILURES.values(), ids=list(FAILURES))
-def test_a_failed_release_changes_nothing(released: World, api: str, page: str, words: str) -> None:
+@pytest.mark.parametrize(("api", "ui", "words"), FAILURES.values(), ids=list(FAILURES))
+def test_a_failed_release_changes_nothing(released: World, api: str, ui: str, words: str) -> None:
     """Both services serve what they served before, and the exit code and the log say what failed."""
     before = released.serving()
-    done = released.run("release", api=api, page=page)
+    done = released.run("release", api=api, ui=ui)
     assert done.returncode == 1, done.stdout + done.stderr
     assert words in done.stdout
     assert "serve what they served before" in done.stderr
@@ -174,7 +180,7 @@ def test_a_failed_release_changes_nothing(released: World, api: str, page: str, 
 def test_gcloud_fails_in_the_middle(released: World, number: int) -> None:
     """Whichever call of a release the cloud refuses, both services serve what they served before."""
     before = released.serving()
-    done = released.run("release", FAKE_GCLOUD_FAIL=f"{number}:gcloud run")
+    done = released.run("release", refused=f"{number} gcloud run")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "503" in done.stdout + done.stderr
     assert released.serving() == before
@@ -184,7 +190,7 @@ def test_gcloud_fails_in_the_middle(released: World, number: int) -> None:
 def test_the_way_back_is_tried_again(released: World) -> None:
     """A cloud that refuses the first call of the restoration too does not leave a half-moved pair."""
     before = released.serving()
-    done = released.run("release", page="late", FAKE_GCLOUD_FAIL="3:update-traffic")
+    done = released.run("release", ui="late", refused="3 update-traffic")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED to restore" in done.stdout
     assert released.serving() == before
@@ -196,7 +202,7 @@ def test_a_split_of_the_traffic_comes_back(released: World) -> None:
     (current,) = traffic
     released.gcloud("run", "services", "update-traffic", API, f"--to-revisions={current}=90,{former}=10")
     before = released.serving()
-    assert released.run("release", page="late").returncode == 1
+    assert released.run("release", ui="late").returncode == 1
     assert released.serving() == before
     released.gcloud("run", "services", "update-traffic", API, f"--to-revisions={current}=100")
 
@@ -204,11 +210,10 @@ def test_a_split_of_the_traffic_comes_back(released: World) -> None:
 def test_a_signal_ends_a_release_like_any_failure(released: World) -> None:
     """Somebody cancels the workflow after the API was shifted."""
     before = released.serving()
-    call, options = released.script("release")
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+    with released.start("release") as process:
         assert process.stdout
         for line in process.stdout:
-            if line.startswith(f"shift {PAGE}"):
+            if line.startswith(f"shift {UI}"):
                 process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 1
     assert released.serving() == before
@@ -221,7 +226,7 @@ def test_what_cannot_be_restored_is_said(released: World, tmp_path: Path) -> Non
     moved = tmp_path / "moved"
     broken.write_text(
         f"#!/bin/sh\ncase \"$*\" in *update-traffic*) [ ! -e '{moved}' ] || exit 1; touch '{moved}';; esac\n"
-        f"exec '{STAND_IN / 'gcloud'}' \"$@\"\n"
+        f"exec '{STAND_INS / 'gcloud'}' \"$@\"\n"
     )
     broken.chmod(0o755)
     done = released.run("release", PATH=f"{tmp_path}{os.pathsep}{released.environment['PATH']}")
@@ -260,8 +265,8 @@ def test_back_is_refused_when_the_former_pair_does_not_answer(released: World) -
 
 def test_an_api_with_a_key(released: World) -> None:
     """With API_ACCESS=key the golden wines are asked with the secret key."""
-    released.environment["FAKE_GCLOUD_SERVER"] = "env WINE_API_KEY={} " + released.environment["FAKE_GCLOUD_SERVER"]
-    done = released.run("release", API_ACCESS="key", FAKE_GCLOUD_STRICT="", **LINT)
+    released.gcloud("secrets", "create", "wine-api-key", "--data-file=-", said=KEY)
+    done = released.run("release", API_ACCESS="key", **LINT)
     assert done.returncode == 0, done.stdout + done.stderr
     released.check_visitors()
 
@@ -272,8 +277,8 @@ def test_the_calls_ask_for_what_was_promised(released: World) -> None:
     deploys = [set(call) for call in calls if call[:2] == ["run", "deploy"] and "--no-traffic" in call]
     both = {"--cpu=1", "--memory=512Mi", "--min-instances=0", "--max-instances=10", "--region=europe-west1"}
     assert all(both <= call for call in deploys)
-    *_, api, page = deploys
+    *_, api, ui = deploys
     assert any(flag.startswith("--startup-probe=httpGet.path=/health,") for flag in api)
     assert any(flag.startswith("--liveness-probe=httpGet.path=/live,") for flag in api)
-    assert {"--session-affinity", "--timeout=3600", "--set-secrets=WINE_API_KEY=wine-api-key:latest"} <= page
-    assert not any(flag.startswith("--allow-unauthenticated") for flag in api | page)
+    assert {"--session-affinity", "--timeout=3600", "--set-secrets=WINE_API_KEY=wine-api-key:latest"} <= ui
+    assert not any(flag.startswith("--allow-unauthenticated") for flag in api | ui)

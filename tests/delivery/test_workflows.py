@@ -1,9 +1,9 @@
 """The workflows, executed whole on this machine: what ran, what was skipped, what build and deployment were given.
 
-Needs root, buildah, a base image as BASE_IMAGE, RUN_WORKFLOW (a program that runs a workflow with stand-ins for remote
-actions, which write down their inputs) and STAND_IN, the folder with the stand-in `gcloud`. The runs follow each
-other as in a repository's life; what one remembers the next finds. Each job starts with a checkout and a copy of this
-machine's environment, as from a cache, which `make environment` then makes its own.
+Needs root, buildah and RUN_WORKFLOW (a program that runs a workflow with stand-ins for remote actions, which write down
+their inputs); BASE_IMAGE names another base. The runs follow each other as in a repository's life; what one remembers
+the next finds. Each job starts with a checkout and a copy of this machine's environment, as from a cache, which
+`make environment` then makes its own.
 """
 
 import json
@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
+from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, PATH, STAND_INS, UI, needs
 from tests.test_setup import PAYLOADS
 
-ROOT = Path(__file__).parents[1]
-STAND_IN = Path(os.environ["STAND_IN"])
-COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout[:40]
+RUN_WORKFLOW = os.environ.get("RUN_WORKFLOW", "")
+TOOLS = {"root": IS_ROOT, "buildah": shutil.which("buildah"), "RUN_WORKFLOW": RUN_WORKFLOW}
+pytestmark = [pytest.mark.delivery, needs(TOOLS)]
 PLACE = "europe-west1-docker.pkg.dev/a-project/wine-quality"
-HOST = [Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")]
-FLAGS = ["--network=host", "--pull-never", *(f"--volume={path}:{path}:ro" for path in HOST if path.is_file())]
 REPOSITORY = {"full_name": "somebody/wine", "name": "wine", "owner": {"login": "somebody"}, "default_branch": "main"}
 LIMIT = 1500
 
@@ -42,29 +42,27 @@ class Run:
         self.store = folder / "store"
         # the service that a deployment starts finds the model that this very run made
         (folder / "good").symlink_to(self.store / "artifacts" / "model")
-        memory = folder.parent / "memory"
-        memory.mkdir(exist_ok=True)
+        releases = folder.parent / "releases"
+        releases.mkdir(exist_ok=True)
         inside = {
-            "GH_STORE": memory,
+            "GH_STORE": releases,
             "BUILDAH_ISOLATION": "chroot",
-            "BASE_IMAGE": os.environ.get("BASE_IMAGE", "localhost/python:3.11-slim"),
-            "BUILD_FLAGS": " ".join(FLAGS),
-            "PYTEST_ADDOPTS": "tests/serving/test_schema.py tests/delivery/test_verdict.py",  # all tests have run before
-            "FAKE_GCLOUD_STATE": folder / "cloud",
-            "FAKE_GCLOUD_SERVER": shlex.join([sys.executable, str(ROOT / ".ci" / "revision.py")]),
-            "FAKE_GCLOUD_STRICT": "1",
+            "BASE_IMAGE": BASE_IMAGE,
+            "BUILD_FLAGS": " ".join(BUILD_FLAGS),
+            "PYTEST_ADDOPTS": "tests/delivery/test_what_to_deploy.py",  # all tests have run before
+            "GCLOUD_STATE": folder / "cloud",
+            "GCLOUD_REVISION": shlex.join([sys.executable, str(STAND_INS / "revision.py")]),
             "UV_CACHE_DIR": folder.parent / "packages",
             "WORLD": folder,
         }
         (folder / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")  # each job makes the environment its own, in seconds
-        path = [folder, ROOT / "tests" / "stand_ins", STAND_IN, os.environ["PATH"]]
         environment = os.environ | {
-            "PATH": os.pathsep.join(map(str, path)),
+            "PATH": f"{folder}{os.pathsep}{PATH}",
             "CI_STUB_STORE": str(self.store),
-            "CI_STUB_BUILD": str(ROOT / ".ci" / "build_image"),
+            "CI_STUB_BUILD": str(STAND_INS / "build_image.py"),
             "LIMIT": str(LIMIT),
         }
-        given = [os.environ["RUN_WORKFLOW"], str(checkout), f".github/workflows/{workflow}.yml", event, "--json"]
+        given = [RUN_WORKFLOW, str(checkout), f".github/workflows/{workflow}.yml", event, "--json"]
         given += ["--use-gitignore=false"]
         given += ["--event-json", str(folder / "event.json"), "--matrix", "python:3.11", *flags]
         for name, value in inside.items():
@@ -133,8 +131,8 @@ def retrain(folder: Path) -> Iterator[Run]:
     }
     flags = [f"--var={name}={value}" for name, value in variables.items()]
     yield Run(folder / "retrain", "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs}, *flags)
-    environment = os.environ | {"FAKE_GCLOUD_STATE": str(folder / "retrain" / "cloud")}
-    subprocess.run([STAND_IN / "gcloud", "--stop"], env=environment, check=True)
+    environment = os.environ | {"GCLOUD_STATE": str(folder / "retrain" / "cloud")}
+    subprocess.run([STAND_INS / "gcloud", "--stop"], env=environment, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -180,18 +178,17 @@ def test_a_retrain_that_promotes_is_deployed(retrain: Run) -> None:
     assert sorted(between) == ["lint", "notebooks", "pages", "tests"]
     assert retrain.verdict()["verdict"] == "promote"
     pushed = [build for build in retrain.given("build-push-action") if build.get("push") == "true"]
-    names = ["wine-quality-api", "wine-quality-frontend"]
-    assert [build["tags"] for build in pushed] == [f"{PLACE}/{name}:{COMMIT}" for name in names]
+    assert [build["tags"] for build in pushed] == [f"{PLACE}/{name}:{COMMIT}" for name in (API, UI)]
     assert all("MODEL_VERSION=v0" in build["build-args"].split() for build in pushed)
     assert all("LOCK=api" in build["build-args"].split() for build in pushed[:1])
     assert all(
         "workload_identity_provider" in call and "credentials_json" not in call for call in retrain.given("auth")
     )
     state = json.loads((retrain.folder / "cloud" / "state.json").read_text())["services"]
-    for name in names:
+    for name in (API, UI):
         (revision,) = state[name]["traffic"]
         assert state[name]["revisions"][revision]["image"].startswith(f"{PLACE}/{name}@sha256:")
-    assert state["wine-quality-api"]["env"]["WINE_MODEL"] == "wine-quality:v0"
+    assert state[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
 
 
 def test_what_is_deployed_was_asked_first(retrain: Run) -> None:
@@ -248,9 +245,9 @@ def test_a_moved_alias_is_released_without_training(moved: Run) -> None:
 
 
 def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
-    """Lint, tests, notebooks, images, and one comment with the verdict against production; nothing is written back."""
+    """Lint, tests, notebooks, containers, and one comment with the verdict; nothing is written back."""
     assert pull_request.ended_well, pull_request.log
-    assert sorted(pull_request.jobs) == ["comment", "images", "lint", "notebooks", "tests"]
+    assert sorted(pull_request.jobs) == ["comment", "containers", "lint", "notebooks", "tests"]
     assert "make check" in " ".join(pull_request.steps("lint"))
     assert "make pipeline PROFILE=quick" in " ".join(pull_request.steps("notebooks"))
     (comment,) = pull_request.given("sticky-pull-request-comment")
@@ -261,7 +258,7 @@ def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
     assert {"quick-reports", "04_evaluation.html"} <= pull_request.artifacts()
 
 
-def test_only_main_writes_the_memory(moved: Run, pull_request: Run) -> None:
+def test_only_main_keeps_the_registry(moved: Run, pull_request: Run) -> None:
     """Three runs on main, three assets; the pull request left none."""
     assert pull_request.ended_well, pull_request.log
-    assert len([*(moved.folder.parent / "memory" / "registry").iterdir()]) == 3
+    assert len([*(moved.folder.parent / "releases" / "registry").iterdir()]) == 3

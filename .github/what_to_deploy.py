@@ -1,7 +1,7 @@
 """What a pipeline's verdict means for who reads it and for what happens next.
 
-    python3 .github/verdict.py summary    the verdict and the metrics against production, as Markdown
-    python3 .github/verdict.py decision   model=vN and deploy=true or false, as outputs of a workflow's step
+    python3 .github/what_to_deploy.py summary    the verdict and the metrics against production, as Markdown
+    python3 .github/what_to_deploy.py decision   model=vN and deploy=true or false, as outputs of a workflow's step
 
 Promotion and deployment are two things. A push deploys code: with the version that was just promoted, else with the one
 in production. A scheduled or manual retrain deploys only what it promoted. A repository_dispatch trains nothing and

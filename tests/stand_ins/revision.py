@@ -1,7 +1,7 @@
-"""One revision of a service, as the stand-in for Cloud Run starts it: the real API or page, or one with a fault.
+"""One revision of a service, as the stand-in for Cloud Run starts it: the real API or UI, or one with a fault.
 
-The fault is the last word of the image's path: `…/crash@sha256:…`. SERVICE, IMAGE, PORT, K_REVISION and
-FAKE_GCLOUD_STATE come from the stand-in; WORLD is the folder with one registry for each of `good` and `wrong`.
+The fault is the last word of the image's path: `…/crash@sha256:…`. K_SERVICE, K_REVISION, IMAGE, PORT and GCLOUD_STATE
+come from the stand-in; WORLD is the folder with one registry for each of `good` and `wrong`.
 """
 
 import json
@@ -13,13 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-SERVICE, REVISION, PORT = os.environ["SERVICE"], os.environ["K_REVISION"], int(os.environ["PORT"])
+SERVICE, REVISION, PORT = os.environ["K_SERVICE"], os.environ["K_REVISION"], int(os.environ["PORT"])
 FAULT = os.environ["IMAGE"].partition("@")[0].rpartition("/")[2]
 
 
 def has_traffic() -> bool:
     """Whether the service sends its visitors here."""
-    state = json.loads(Path(os.environ["FAKE_GCLOUD_STATE"], "state.json").read_text())
+    state = json.loads(Path(os.environ["GCLOUD_STATE"], "state.json").read_text())
     return REVISION in state["services"][SERVICE]["traffic"]
 
 
@@ -58,8 +58,8 @@ def api() -> None:
     uvicorn.run(late_api if FAULT == "late" else "wine_serving.app:app", port=PORT, access_log=False)
 
 
-def page() -> None:
-    """The real page."""
+def ui() -> None:
+    """The real UI."""
     server = ["--server.address=127.0.0.1", f"--server.port={PORT}", "--server.headless=true"]
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", *server])  # noqa: S606
 
@@ -69,9 +69,9 @@ match FAULT, SERVICE:
         sys.exit("crashed, as asked")
     case "hang", _:
         hang()
-    case ("hello", _) | ("late", "wine-quality-frontend"):
+    case ("hello", _) | ("late", "wine-quality-ui"):
         ThreadingHTTPServer(("127.0.0.1", PORT), Pages).serve_forever()
     case _, "wine-quality-api":
         api()
     case _:
-        page()
+        ui()

@@ -1,7 +1,7 @@
 """The registry between two runs on GitHub, where there is no W&B: an asset of the release tagged `registry`.
 
-    python .github/memory.py restore   unpack the newest asset into the registry's folder; a fresh fork has none
-    python .github/memory.py save      keep the registry's folder as a new asset; only the main branch does this
+    python .github/registry_asset.py restore   unpack the newest asset into the registry's folder; a fresh fork has none
+    python .github/registry_asset.py save      keep the registry's folder as a new asset; only the main branch does this
 
 Each save is an asset of its own and older ones go only afterwards, so that a save that dies half-way loses nothing.
 Where the registry is W&B (WINE_REGISTRY=wandb:…), W&B remembers, and a save keeps a copy of what is in production, so
@@ -46,7 +46,7 @@ def assets() -> list[str] | None:
     except RegistryError as error:
         if "HTTP 404" in str(error):
             return None
-        raise  # a network that fails is no empty memory
+        raise  # a network that fails is no empty release
     return sorted((asset["name"] for asset in release["assets"]), reverse=True)
 
 
@@ -70,7 +70,7 @@ def save(folder: Path) -> str:
     """Keep `folder` as the newest asset; says which."""
     kept = assets()
     if next(iter(kept or []), "") != (note(folder).read_text() if note(folder).exists() else ""):
-        raise RegistryError("the memory changed since it was restored here: restore it and run again")
+        raise RegistryError("the registry on GitHub changed since it was restored here: restore it and run again")
     archive = folder.with_name(f"registry-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.tar.gz")
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(folder, ".", filter=lambda member: None if member.name.endswith("/.lock") else member)

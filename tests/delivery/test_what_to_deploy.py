@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from wine_serving.registry.folder import FolderRegistry
-
-ROOT = Path(__file__).parents[2]
 
 METRIC = {"value": 0.681, "low": 0.652, "high": 0.71}
 MODELS = {version: {"version": version, "metrics": {"rmse": METRIC, "r2": METRIC}} for version in ("v1", "v2")}
@@ -35,13 +34,13 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout with the script alone."""
     (tmp_path / ".github").mkdir()
     (tmp_path / "reports").mkdir()
-    shutil.copy(ROOT / ".github" / "verdict.py", tmp_path / ".github")
+    shutil.copy(ROOT / ".github" / "what_to_deploy.py", tmp_path / ".github")
     return tmp_path
 
 
 def ask(checkout: Path, command: str, event: str = "push", registry: Path = Path("nowhere")) -> str:
     """What the script prints for an event of GitHub's."""
-    script = [sys.executable, str(checkout / ".github" / "verdict.py"), command]
+    script = [sys.executable, str(checkout / ".github" / "what_to_deploy.py"), command]
     environment = {"GITHUB_EVENT_NAME": event, "WINE_REGISTRY": f"folder:{registry}"}
     return subprocess.run(script, env=environment, check=True, capture_output=True, text=True, encoding="utf-8").stdout
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from cloud import ReleaseError
+from cloud_run import ReleaseError
 
-MODEL: Final = "wine-quality"
-IMAGE_REGISTRY: Final = Path(__file__).parents[1] / "artifacts" / "image"  # what the API image carries
+EXPORT: Final = Path(__file__).parents[1] / "artifacts" / "image"  # what the API image carries
 TOLERANCE: Final = 1e-3  # quality points, as when the bundle checks itself
 REQUEST_SECONDS: Final = 10.0
 
@@ -21,15 +20,30 @@ class WrongAnswerError(ReleaseError):
     """The revision that was asked answers, and wrongly: waiting does not help."""
 
 
-def read_model() -> tuple[str, list[dict[str, Any]]]:
-    """The one version that the API image carries, and its golden wines."""
-    versions = [path.stem for path in (IMAGE_REGISTRY / MODEL).glob("v*.json")]
-    if len(versions) != 1:
-        raise ReleaseError(
-            f"{IMAGE_REGISTRY} holds {len(versions)} versions of {MODEL} instead of one: `make images` first"
-        )
-    reference = json.loads((IMAGE_REGISTRY / MODEL / versions[0] / "reference.json").read_text())
-    return versions[0], reference["golden"]
+class Release(NamedTuple):
+    """The model version that an export carries, as its release.json says."""
+
+    model: str
+    version: str
+    digest: str
+
+    def golden(self) -> list[dict[str, Any]]:
+        """The wines that this version must score as when it was made."""
+        reference = json.loads((EXPORT / self.model / self.version / "reference.json").read_text())
+        wines: list[dict[str, Any]] = reference["golden"]
+        return wines
+
+
+def read_release() -> Release:
+    """What the export in artifacts/image says of itself."""
+    file = EXPORT / "release.json"
+    try:
+        said = json.loads(file.read_text())
+        return Release(said["model"], said["version"], said["digest"])
+    except FileNotFoundError:
+        raise ReleaseError(f"{file} is not there: `make export` first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"{file} cannot be read ({error!r}): `make export` again") from None
 
 
 def ask(url: str, body: object = None, headers: dict[str, str] | None = None) -> bytes:
@@ -94,8 +108,8 @@ class ApiCheck:
                 )
 
 
-def check_page(url: str) -> None:
-    """Ask the page at `url`, or raise a ReleaseError."""
+def check_ui(url: str) -> None:
+    """Ask the UI at `url`, or raise a ReleaseError."""
     ask(f"{url}/_stcore/health")
     if b"<html" not in ask(url):
         raise WrongAnswerError(f"{url} answers with something that is no page")
