@@ -1,6 +1,7 @@
 """Set up the environment that make uses: `.venv` with the locked packages, or what the active conda environment lacks.
 
-    python3 requirements/environment.py
+    python3 requirements/environment.py                    # set up
+    .venv/bin/python requirements/environment.py check-notebooks   # that they are as git keeps them
 
 Only the standard library is needed, and any Python from 3.8 on can run it: the one that goes into `.venv` is looked for
 here; PYTHON names another. An environment belongs to the folder that it was made in, as its programs and the project
@@ -118,8 +119,19 @@ def set_up_conda() -> None:
         install_project(sys.executable)
 
 
+def check_notebooks() -> None:
+    """Each is as the filter leaves it: without outputs, counts, and traces of the machine that ran it."""
+    if not run(sys.executable, *STRIP.split(), "--verify", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+        raise Failed("notebooks hold what git does not keep: commit them again, now that the filter is set up")
+
+
 if __name__ == "__main__":
     try:
-        set_up_conda() if os.environ.get("WINE_ENV") == "conda" else set_up(os.environ.get("PYTHON"))
+        if sys.argv[1:] == ["check-notebooks"]:
+            check_notebooks()
+        elif os.environ.get("WINE_ENV") == "conda":
+            set_up_conda()
+        else:
+            set_up(os.environ.get("PYTHON"))
     except Failed as failed:
         sys.exit(str(failed))

@@ -21,7 +21,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, PATH, STAND_INS, UI, needs
-from tests.test_setup import PAYLOADS
+from tests.delivery.test_environment import PAYLOADS
 
 RUN_WORKFLOW = os.environ.get("RUN_WORKFLOW", "")
 TOOLS = {"root": IS_ROOT, "buildah": shutil.which("buildah"), "RUN_WORKFLOW": RUN_WORKFLOW}

@@ -25,7 +25,7 @@ from pip._internal.models.index import PyPI  # the only place that knows the pub
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 TARGETS = re.findall(
     r"\w+",
