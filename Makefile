@@ -124,5 +124,5 @@ summary:
 decision: $(READY)
 	@$(PY) .github/what_to_deploy.py decision
 
-$(READY): requirements/dev.txt
+$(READY): requirements/dev.txt pyproject.toml wine_serving/provenance.py
 	@$(FOUND) requirements/environment.py

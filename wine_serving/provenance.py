@@ -6,7 +6,7 @@ import subprocess
 
 from wine_serving.settings import ROOT
 
-VERSION = "1.0.0"  # the project's; pyproject.toml reads it here
+VERSION = "2.0.0"  # the project's; pyproject.toml reads it here
 
 
 def current_commit() -> str | None:
