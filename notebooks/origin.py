@@ -1,4 +1,7 @@
-"""UCI's two files of wines, byte for byte, wherever they are to be had: a folder, UCI's server, or a package."""
+"""Where the rows come from: UCI's two files, byte for byte, from a folder, from UCI's server, or from a package.
+
+Another table than wine has another origin: `NAME`, `fetch` and `constants` are what 01_data asks for.
+"""
 
 import hashlib
 import os
@@ -9,12 +12,14 @@ from pathlib import Path
 import requests
 
 from wine_serving.errors import ContractError
+from wine_serving.schema import SEGMENT
 from wine_serving.settings import ROOT
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="IProgress not found")  # the bar of a download of a second
     import pooch
 
+NAME = "uci"
 ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality/"
 FILES = {
     "winequality-red.csv": "4a402cf041b025d4566d954c3b9ba8635a3a8a01e039005d97d6a710278cf05e",
@@ -37,13 +42,13 @@ def fetch(folder: str | None) -> tuple[dict[str, Path], str]:
         return {name: from_package(name) for name in FILES}, served
 
 
-def color_of(name: str) -> str:
-    """Which wines a file holds.
+def constants(name: str) -> dict[str, str]:
+    """The columns that a file does not have, as all its wines share them: UCI keeps a file for each colour.
 
-    >>> [color_of(name) for name in FILES]
-    ['red', 'white']
+    >>> [constants(name) for name in FILES]
+    [{'color': 'red'}, {'color': 'white'}]
     """
-    return name.removeprefix("winequality-").removesuffix(".csv")
+    return {SEGMENT: name.removeprefix("winequality-").removesuffix(".csv")}
 
 
 def checked(path: Path, name: str) -> Path:
