@@ -6,21 +6,19 @@ All in one process, because importing papermill and nbconvert takes longer than 
 """
 
 import argparse
-import ast
 import logging
 import os
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Optional
+from typing import Any
 
-import nbformat
 import redaction
 import tracking
 import yaml
 from nbformat import NotebookNode
-from pydantic import Field, TypeAdapter, ValidationError
+from parameters import Refused, as_declared, checked, declared
 
 from wine_serving.errors import WineServingError
 from wine_serving.verdict import MIME, Verdict
@@ -28,84 +26,7 @@ from wine_serving.verdict import MIME, Verdict
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
-VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
 SCHEME = "redacted://"  # what papermill writes there has lost its secrets
-
-
-class Refused(Exception):
-    """A parameter that the notebook does not have, or a value that it does not take."""
-
-
-class Parameter(NamedTuple):
-    """A parameter as its notebook declares it: `annotation` is the source text, `adapter` checks values."""
-
-    annotation: str
-    default: Any
-    help: str
-    adapter: TypeAdapter[Any]
-
-
-def declared(notebook: Path) -> dict[str, Parameter]:
-    """The parameters of a notebook: from its one `parameters` cell, with the types that its `types` cell names."""
-    tagged = {
-        tag: [
-            cell.source for cell in nbformat.read(notebook, 4).cells if tag in cell.get("metadata", {}).get("tags", [])
-        ]
-        for tag in ("parameters", "types")
-    }
-    if len(tagged["parameters"]) != 1:
-        raise Refused(f"{notebook.name} has {len(tagged['parameters'])} cells tagged `parameters`: it must have one")
-    types: dict[str, str] = {
-        node.targets[0].id: ast.unparse(node.value)
-        for source in tagged["types"]
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    source = tagged["parameters"][0]
-    return {
-        node.target.id: _parameter(node, types, source.splitlines()[node.end_lineno - 1][node.end_col_offset :])
-        for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and node.end_lineno
-    }
-
-
-def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Parameter:
-    annotation = types.get(name := ast.unparse(node.annotation), name)
-    adapter: TypeAdapter[Any] = TypeAdapter(eval(annotation, dict(VOCABULARY)))  # noqa: S307 - our own notebook's words
-    default = ast.literal_eval(node.value or ast.Constant(None))
-    return Parameter(annotation, default, comment.strip(" #"), adapter)
-
-
-def as_declared(parameter: Parameter, text: str) -> Any:
-    """What a person means who types `text`: the text where the notebook takes it, else a number or a truth value."""
-    meant: Any = text
-    for read in (str, int, float, {"true": True, "false": False}.__getitem__):
-        try:
-            value = read(text)
-            meant = value if meant is text else meant
-            return parameter.adapter.validate_python(value, strict=True)
-        except (ValueError, KeyError):
-            continue
-    return meant
-
-
-def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """The given parameters, or Refused: an unknown name, a wrong type, an impossible value, or a secret."""
-    known = declared(notebook)
-    for name, value in given.items():
-        if redaction.is_secret(name, value):
-            raise Refused(f"{name} looks like a secret: parameters are kept in reports; use an environment variable")
-        if name not in known:
-            raise Refused(f"{notebook.stem} has no parameter {name}; it has {', '.join(known)}")
-        try:
-            known[name].adapter.validate_python(value, strict=True)
-        except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
-            raise Refused(
-                f"{notebook.stem}: {name}={value!r} is refused: {reason} "
-                f"({name}: {known[name].annotation} = {known[name].default!r}, {known[name].help})"
-            ) from None
-    return given
 
 
 def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -> dict[Path, dict[str, Any]]:
