@@ -35,15 +35,15 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate compare serve api ui lab promote rollback sync test check format bench images \
-        smoke deploy deploy-back cloud export restore save summary decision lock environment
+.PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
+        images smoke deploy deploy-back cloud export restore save summary decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 # Notebooks
 pipeline: $(READY)  ## the main job: all notebooks, verdict and reports (PROFILE=quick or full, EXTRA_CSV=cellar.csv)
-	@$(RUN) 01_data 02_eda 03_training 04_evaluation
+	@$(RUN) 01_data 02_eda 03_training 04_evaluation $(if $(filter quick,$(value PROFILE)),,--afterwards 05_audit)
 data: $(READY)  ## fetch, check and split the wines: a dataset version
 	@$(RUN) 01_data
 eda: $(READY)  ## what a modeller must know: a report
@@ -52,6 +52,8 @@ train: $(READY)  ## train, calibrate and export: a model version, the candidate 
 	@$(RUN) 03_training
 evaluate: $(READY)  ## judge the candidate against production: promote or decline
 	@$(RUN) 04_evaluation
+audit: $(READY)  ## what informs and decides nothing, on the newest candidate: a report
+	@$(RUN) 05_audit
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@[ -n "$$A" ] && [ -n "$$B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
 	@$(RUN) compare -p a "$$A" -p b "$$B"
