@@ -47,7 +47,7 @@ def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -
     return planned
 
 
-def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> NotebookNode | None:
+def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, informs: bool) -> NotebookNode | None:
     """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; the executed one when none did."""
     import execution  # late: papermill and nbconvert cost seconds, and a refused parameter needs neither
     from pages import render
@@ -65,7 +65,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> Notebo
     tracking.add_report(page, failed=failure is not None)
     say(f"   {time.perf_counter() - started:.0f} s, report: {page}")
     if failure:
-        complain(f"{notebook.stem} stopped: {failure}")
+        complain(f"{notebook.stem} stopped: {failure}{'; it only informs, what was decided stands' if informs else ''}")
     return done
 
 
@@ -139,11 +139,9 @@ def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str |
 
     verdict, failed = None, False
     for notebook, parameters in todo.items():
-        executed = execute(notebook, parameters, reports)
+        executed = execute(notebook, parameters, reports, informs=notebook.stem == afterwards)
         if executed is None:
             failed = notebook.stem != afterwards
-            if not failed:
-                complain(f"{afterwards} only informs: what was decided before it stands")
             break
         verdict = verdict_of(executed) or verdict
     write_front_page(reports)
