@@ -22,7 +22,7 @@ COMPILE = (
 
 
 def index() -> dict[str, str]:
-    """The index that pip's settings name, which uv does not read: whoever has one of their own means it for this, too."""
+    """The index that pip's settings name, which uv does not read: whoever has one of their own means it here, too."""
     command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     named = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     url = os.environ.get("UV_DEFAULT_INDEX") or named
