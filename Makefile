@@ -26,7 +26,7 @@ ifneq ($(shell cat .venv/.ready 2>/dev/null)|$(MADE),$(CURDIR)|$(or $(value PYTH
 .PHONY: $(READY)
 endif
 endif
-override FOUND = $(or $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(shell command -v $(name)))),python3)
+override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(shell command -v $(name)),$(name))) python3)
 override ANY_PYTHON := "$${PYTHON:-$(PY)}"  # what releases asks for no environment of its own
 
 override RUN := $(PY) notebooks/run.py --profile="$$PROFILE" --typed="$$PARAMS"$(if $(value EXTRA_CSV), -p extra_csv "$$EXTRA_CSV")
