@@ -67,11 +67,11 @@ class Server:
             self.stop()
 
 
-def api(log: Path, port: int | None = None, **variables: str) -> Server:
+def api(log: Path, port: int | None = None, /, **variables: str) -> Server:
     """The API, not started yet."""
     port = port or free_port()
     command = [sys.executable, "-m", "uvicorn", "wine_serving.app:app", "--host", "127.0.0.1", "--port", str(port)]
-    return Server([*command, "--no-access-log"], "/live", log, port, **variables)
+    return Server([*command, "--no-access-log"], "/live", log, port, ROOT, **variables)
 
 
 def ui(log: Path, **variables: str) -> Server:
@@ -79,4 +79,4 @@ def ui(log: Path, **variables: str) -> Server:
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", "--server.address", "127.0.0.1"]
     options = ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
-    return Server([*command, *options], "/_stcore/health", log, port, **variables)
+    return Server([*command, *options], "/_stcore/health", log, port, ROOT, **variables)

@@ -1,5 +1,6 @@
 """Made-up wines and a small real bundle trained on them, in a second: what most tests stand on."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
 
 def as_wines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON objects that the API takes."""
-    return table[list(INPUTS)].to_dict("records")
+    return table[list(INPUTS)].to_dict("records", into={})
 
 
 def write_bundle(directory: Path, seed: int = 0, trees: int = 10, rows: int = 400) -> Bundle:
@@ -88,13 +89,18 @@ def write_bundle(directory: Path, seed: int = 0, trees: int = 10, rows: int = 40
     )
 
 
+def by_segment(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The wines of each segment."""
+    return {segment: table[table[SEGMENT] == segment] for segment in SEGMENTS}
+
+
 def _metadata(forest: RandomForestRegressor, train: pd.DataFrame, calibration: pd.DataFrame) -> Metadata:
     residuals, half_width = {}, {}
-    for segment, part in calibration.groupby(SEGMENT):
+    for segment, part in by_segment(calibration).items():
         errors = np.sort(part[TARGET].to_numpy() - forest.predict(encode_columns(part)))
-        residuals[str(segment)] = errors.tolist()
+        residuals[segment] = errors.tolist()
         k = int(np.ceil(0.9 * (len(errors) + 1)))
-        half_width[str(segment)] = float(np.sort(np.abs(errors))[k - 1])
+        half_width[segment] = float(np.sort(np.abs(errors))[k - 1])
     return Metadata(
         features=[
             FeatureSpec(name=f.name, unit=f.unit, minimum=train[f.name].min(), maximum=train[f.name].max())
@@ -116,7 +122,7 @@ def _metadata(forest: RandomForestRegressor, train: pd.DataFrame, calibration: p
 def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
     golden, background = train.iloc[:8], train.sample(100, random_state=0)
     scores = forest.predict(encode_columns(golden))
-    by_segment = dict(list(train.groupby(SEGMENT)))
+    parts = by_segment(train)
     return Reference(
         golden=[Golden(wine=wine, quality=score) for wine, score in zip(as_wines(golden), scores, strict=True)],
         background=encode_columns(background).tolist(),
@@ -128,20 +134,18 @@ def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
                 wine=as_wines(part)[0],
                 quality=int(part[TARGET].iloc[0]),
             )
-            for segment, part in by_segment.items()
+            for segment, part in parts.items()
         ],
-        distribution={segment: part[TARGET].value_counts().to_dict() for segment, part in by_segment.items()},
-        typical={segment: part[list(MEASUREMENTS)].median().to_dict() for segment, part in by_segment.items()},
-        usual={
-            segment: {name: tuple(part[name].quantile([0.05, 0.95])) for name in MEASUREMENTS}
-            for segment, part in by_segment.items()
-        },
-        ranges={
-            segment: {name: (part[name].min(), part[name].max()) for name in MEASUREMENTS}
-            for segment, part in by_segment.items()
-        },
-        novelty={segment: _novelty(part[list(MEASUREMENTS)].to_numpy()) for segment, part in by_segment.items()},
+        distribution={segment: Counter(part[TARGET].tolist()) for segment, part in parts.items()},
+        typical={segment: {name: part[name].median() for name in MEASUREMENTS} for segment, part in parts.items()},
+        usual={segment: _between(part, 0.05, 0.95) for segment, part in parts.items()},
+        ranges={segment: _between(part, 0, 1) for segment, part in parts.items()},
+        novelty={segment: _novelty(part[list(MEASUREMENTS)].to_numpy()) for segment, part in parts.items()},
     )
+
+
+def _between(wines: pd.DataFrame, low: float, high: float) -> dict[str, tuple[float, float]]:
+    return {name: (float(wines[name].quantile(low)), float(wines[name].quantile(high))) for name in MEASUREMENTS}
 
 
 def _novelty(values: np.ndarray) -> Novelty:

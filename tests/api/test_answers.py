@@ -1,5 +1,7 @@
 """What the OpenAPI document promises of the answers."""
 
+from typing import Any
+
 import httpx
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -27,7 +29,7 @@ document = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 
 @document.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_answers_are_as_documented(case: schemathesis.Case, client: httpx.Client) -> None:
+def test_answers_are_as_documented(case: schemathesis.Case[Any], client: httpx.Client) -> None:
     """Schemathesis: no 5xx, no undocumented status or shape, no accepted nonsense.
 
     That a wine within all bounds is accepted is said above: JSON Schema cannot tell that free is a part of total.

@@ -29,7 +29,7 @@ def test_key_is_wanted_everywhere_but_for_probes(served_registry: FolderRegistry
         assert client.get("/health").status_code == client.get("/live").status_code == 200
         for path in ("/schema", "/model", "/metrics", "/openapi.json", "/docs"):
             assert client.get(path).status_code == 401
-        for key in ({}, {"X-API-Key": "grap"}, {"X-API-Key": "grapé".encode()}):
+        for key in ({}, {b"X-API-Key": b"grap"}, {b"X-API-Key": "grapé".encode()}):
             refused = client.post("/predict", json=WINES[0], headers=key)
             assert refused.status_code == 401
             assert "X-API-Key" in refused.json()["detail"]

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import onnxruntime
 import pandas as pd
+import psutil
 from sklearn.ensemble import RandomForestRegressor
 
 from tests import tiny
@@ -46,7 +47,7 @@ def main() -> int:
         served = serving.measure(wines, scratch, variables)
         print_serving(served)
         if serving.CORES:
-            serving.psutil.Process().cpu_affinity(serving.CORES)
+            psutil.Process().cpu_affinity(serving.CORES)
         stages = pipeline.added(scratch)
     rmse = pipeline.default_rmse(dataset)
     model = {

@@ -27,7 +27,7 @@ def added(scratch: Path) -> dict[str, dict[str, float]]:
     registry = {"WINE_REGISTRY": f"folder:{scratch / 'registry'}", "MPLBACKEND": "agg"}
     found = {}
     for stage in STAGES:
-        runner = [sys.executable, ROOT / "notebooks" / "run.py", "--profile", "quick", "--reports", scratch / "reports"]
+        runner = [sys.executable, "notebooks/run.py", "--profile", "quick", "--reports", str(scratch / "reports")]
         whole = seconds([*runner, stage], registry | {"WANDB_MODE": "offline", "WANDB_DIR": str(scratch)})
         plain = f"import sys; sys.path.insert(0, {str(ROOT / 'notebooks')!r})\n" + PLAIN.format(stage=stage)
         alone = seconds([sys.executable, "-c", plain], registry | {"WANDB_MODE": "disabled"})
@@ -43,7 +43,7 @@ Cells("{stage}", **profile).run()
 """
 
 
-def seconds(command: list[str | Path], variables: dict[str, str]) -> float:
+def seconds(command: list[str], variables: dict[str, str]) -> float:
     """Time of one process from start to end."""
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=ROOT)

@@ -69,17 +69,20 @@ def test_promotion_and_deployment_are_two_things(
     assert outputs["reason"]
 
 
-def test_line_breaks_add_no_output_to_a_workflow(checkout: Path) -> None:
-    """A reason stays on its line, and what is no version is none."""
-    path = checkout / "reports" / "verdict.json"
-    path.write_text(json.dumps(verdict("better\ndeploy=true", production="v1")))
-    assert [line.partition("=")[0] for line in ask(checkout, "decision").splitlines()] == ["model", "deploy", "reason"]
-    odd = verdict("promote", promoted=True) | {"candidate": {"version": "v2\ndeploy=true", "metrics": {}}}
-    path.write_text(json.dumps(odd))
+ODD = {
+    "is no verdict": verdict("decline\ndeploy=true"),
+    "is no version": verdict("promote", promoted=True) | {"candidate": {"version": "v2\ndeploy=true", "metrics": {}}},
+}
+
+
+@pytest.mark.parametrize(("said", "odd"), ODD.items(), ids=list(ODD))
+def test_line_breaks_add_no_output_to_a_workflow(checkout: Path, said: str, odd: dict[str, Any]) -> None:
+    """What is no verdict, or no version, is refused before anything is printed."""
+    (checkout / "reports" / "verdict.json").write_text(json.dumps(odd))
     with pytest.raises(subprocess.CalledProcessError) as refused:
         ask(checkout, "decision")
     assert refused.value.stdout == ""
-    assert "is no version" in refused.value.stderr
+    assert said in refused.value.stderr
 
 
 def test_a_moved_alias_deploys_the_version_that_it_names_now(checkout: Path, promoted: FolderRegistry) -> None:

@@ -123,7 +123,7 @@ def test_alias_that_was_moved_in_wandb_since_stays(
     sync(made_offline)
     project.move_alias(MODEL, "candidate", "v0", reason="better after all", by="cyd")
     where = wandb_server.project.collections[MODEL].where
-    where["production"] = wandb_server.project.artifact(f"{MODEL}:v1")
+    where["production"] = wandb_server.project.version(f"{MODEL}:v1")
     capsys.readouterr()
     assert sync(made_offline) == 0
     said = capsys.readouterr().out
@@ -173,10 +173,11 @@ def test_offline_run_arrives_with_the_version_that_it_made(
     wandb_server.faults.errors.clear()
     assert sync(trained_offline) == 0
     assert f"1 offline run → {project.place}" in capsys.readouterr().out
-    trained = wandb_server.project.artifact(f"{MODEL}:v0").created_by
+    trained = wandb_server.project.version(f"{MODEL}:v0").created_by
     assert (trained.job_type, trained.parameters, trained.summary["rmse"]) == ("03_training", {"trees": 3}, 0.7)
     assert [each.artifact_sequence.name for each in trained.inputs] == [DATASET]
-    assert project.record(f"{MODEL}:v0").run.id == trained.name
+    assert (run := project.record(f"{MODEL}:v0").run)
+    assert run.id == trained.name
     assert sync(trained_offline) == 0
     assert capsys.readouterr().out.strip() == f"{project} has it all already"
 

@@ -18,9 +18,8 @@ from wine_serving.registry.wandb import WandbRegistry
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     """An empty registry of each kind."""
     if request.param == "folder":
-        return request.getfixturevalue("folder")
-    server = request.getfixturevalue("wandb_server")
-    return WandbRegistry(server.place, tmp_path / "cache")
+        return FolderRegistry(tmp_path / "registry")
+    return WandbRegistry(request.getfixturevalue("wandb_server").place, tmp_path / "cache")
 
 
 def test_versions_are_numbered_from_zero(registry: Registry, first: Path, second: Path) -> None:

@@ -125,7 +125,7 @@ def test_version_shows_in_wandb_what_a_reader_needs(
     registry.publish(model, "wine-quality-data", kind="dataset")
     registry.publish(model, NAME, kind="model", metadata={"rmse": 0.68}, inputs=["wine-quality-data:v0"])
     registry.attach_evaluation(f"{NAME}:v0", {"verdict": "promote"})
-    artifact = wandb_server.project.artifact(f"{NAME}:v0")
+    artifact = wandb_server.project.version(f"{NAME}:v0")
     metadata = artifact.described
     assert artifact.description == "# The first model\n"
     assert metadata["rmse"] == 0.68
@@ -138,7 +138,7 @@ def test_version_shows_in_wandb_what_a_reader_needs(
 def test_deleted_version_is_said(registry: WandbRegistry, wandb_server: WandbServer, model: Path) -> None:
     """Also when it is deleted between two requests of one fetch."""
     registry.publish(model, NAME, kind="model")
-    delete = {"artifact_id": wandb_server.project.artifact(f"{NAME}:v0").id, "delete_aliases": True}
+    delete = {"artifact_id": wandb_server.project.version(f"{NAME}:v0").id, "delete_aliases": True}
     wandb_server.faults.before["ArtifactMembershipFiles"] = lambda: wandb_server.store.delete_artifact(delete)
     with pytest.raises(VersionNotFound, match="no version v0"):
         registry.fetch(f"{NAME}:v0")
@@ -149,7 +149,7 @@ def test_deleted_version_is_said(registry: WandbRegistry, wandb_server: WandbSer
 def test_altered_file_is_refused(registry: WandbRegistry, wandb_server: WandbServer, model: Path) -> None:
     """What W&B sends must be what was published."""
     registry.publish(model, NAME, kind="model")
-    wandb_server.project.artifact(f"{NAME}:v0").blobs["model.onnx"] = b"altered"
+    wandb_server.project.version(f"{NAME}:v0").blobs["model.onnx"] = b"altered"
     with pytest.raises(DigestMismatch, match="are not those published as wine-quality:v0"):
         registry.fetch(f"{NAME}:v0")
 

@@ -5,94 +5,98 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-HOUSE = ROOT / "wine_serving"
-WEB = {"fastapi", "starlette", "prometheus_client"}
-SCIENCE = {"sklearn", "pandas", "matplotlib", "skl2onnx", "papermill"}
+MODULES = {  # `wine_serving.registry.folder` → its file; a package goes by its own name
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "wine_serving").rglob("*.py")
+}
+API = "wine_serving.api"
 
 
-def modules() -> dict[str, Path]:
-    """Module → its file, as `wine_serving.registry.folder`; a package goes by its own name."""
-    named = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in HOUSE.rglob("*.py")}
-    return {name.removesuffix(".__init__"): path for path, name in named.items()}
-
-
-def imports(path: Path, *, at_import: bool = False) -> set[str]:
-    """The modules that a file imports; with `at_import` only those that importing the file itself imports."""
+def imported(path: Path, *, at_import: bool = False) -> set[str]:
+    """Dotted names of all that a file imports, also inside of functions; or of what importing the file imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if at_import else [*ast.walk(tree)]
     found: set[str] = set()
-    for node in nodes:
+    for node in tree.body if at_import else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.module, f"{path} has a relative import"
-            inner = {f"{node.module}.{alias.name}" for alias in node.names} & {*modules()}
-            found |= inner or {node.module}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def known_to(name: str) -> set[str]:
-    """The modules of ours that a module, or any module of a package, imports from outside of itself."""
-    inside = {each: path for each, path in modules().items() if f"{each}.".startswith(f"{name}.")}
-    return {each for path in inside.values() for each in imports(path) if each in modules()} - {*inside}
+def within(name: str, *rooms: str) -> bool:
+    """Whether a name is one of these modules, or of what stands in them."""
+    return any(f"{name}.".startswith(f"{room}.") for room in rooms)
 
 
-def test_errors_know_nobody_and_the_schema_only_errors() -> None:
-    """What everybody stands on stands on nothing."""
+def module_of(name: str) -> str:
+    """The module of ours that holds what is imported by this name."""
+    return name if name in MODULES else name.rpartition(".")[0]
+
+
+def known_to(room: str) -> set[str]:
+    """What a module, or any module of a package, imports of ours from outside of itself."""
+    names = {each for name, path in MODULES.items() if within(name, room) for each in imported(path)}
+    return {name for name in outside(room, names) if within(name, "wine_serving")}
+
+
+def users(*rooms: str, at_import: bool = False) -> set[str]:
+    """The modules of ours that import something from there."""
+    importing = {name: imported(path, at_import=at_import) for name, path in MODULES.items()}
+    return {name for name, names in importing.items() if any(within(each, *rooms) for each in names)}
+
+
+def outside(room: str, names: set[str]) -> set[str]:
+    """Those that stand elsewhere."""
+    return {name for name in names if not within(name, room)}
+
+
+def test_errors_know_nobody_and_the_schema_only_an_error() -> None:
+    """What everybody stands on stands on nothing; the schema says by an error what is wrong with a table."""
     assert known_to("wine_serving.errors") == set()
-    assert known_to("wine_serving.schema") <= {"wine_serving.errors"}
+    assert known_to("wine_serving.schema") == {"wine_serving.errors.ContractError"}
 
 
 def test_a_registry_knows_no_bundle() -> None:
     """It keeps files, whatever they mean."""
-    assert known_to("wine_serving.registry") <= {
-        f"wine_serving.{each}" for each in ("errors", "settings", "provenance")
-    }
+    known = {module_of(name) for name in known_to("wine_serving.registry")}
+    assert known <= {f"wine_serving.{name}" for name in ("errors", "settings", "provenance")}
 
 
 def test_a_verdict_knows_no_registry() -> None:
     """It is data, for whoever reads it."""
-    assert known_to("wine_serving.verdict") == {"wine_serving.errors"}
+    assert {module_of(name) for name in known_to("wine_serving.verdict")} == {"wine_serving.errors"}
 
 
-def test_only_the_api_speaks_http() -> None:
+def test_only_the_api_knows_the_web() -> None:
     """Registries, models and commands are used without a web framework."""
-    others = [
-        path for path in modules().values() if path != HOUSE / "app.py" and not path.is_relative_to(HOUSE / "api")
-    ]
-    speaking = {path.name for path in others if WEB & {name.partition(".")[0] for name in imports(path)}}
-    assert not (HOUSE / "api").is_dir() or speaking == set()
+    assert outside(API, users("fastapi", "starlette", "prometheus_client")) == {"wine_serving.app"}
 
 
 def test_only_the_app_knows_the_api() -> None:
-    """Nothing else depends on how it is served."""
-    knowing = {
-        name
-        for name, path in modules().items()
-        if any(f"{each}.".startswith("wine_serving.api.") for each in imports(path))
-    }
-    assert {name for name in knowing if not f"{name}.".startswith("wine_serving.api.")} <= {"wine_serving.app"}
+    """It is put together in one place, and nothing else depends on how it is served."""
+    assert outside(API, users(API)) == {"wine_serving.app"}
+    assert users("wine_serving.app") == set()
 
 
 def test_wandb_is_imported_only_where_it_is_spoken_to() -> None:
     """By its adapter, and by nobody as long as the registry is a folder; the type checker aside."""
-    users = {
-        name for name, path in modules().items() if any(each.partition(".")[0] == "wandb" for each in imports(path))
-    }
-    assert users == {"wine_serving.registry.wandb", "wine_serving.registry.wandb_sdk"}
-    for name in users:
-        assert "wandb" not in {each.partition(".")[0] for each in imports(modules()[name], at_import=True)}
+    assert users("wandb") == {"wine_serving.registry.wandb", "wine_serving.registry.wandb_sdk"}
+    assert users("wandb", at_import=True) == set()
 
 
 def test_nothing_here_trains_or_draws() -> None:
     """Neither scikit-learn nor pandas nor plotting is on the serving path, and the page is another house."""
-    for path in modules().values():
-        assert not (SCIENCE | {"wine_ui"}) & {name.partition(".")[0] for name in imports(path)}
+    assert users("sklearn", "pandas", "matplotlib", "skl2onnx", "papermill", "wine_ui") == set()
 
 
 def test_there_are_no_circles() -> None:
     """Whoever is imported can be read without whoever imports it."""
-    waiting = {name: imports(path, at_import=True) & {*modules()} - {name} for name, path in modules().items()}
+    waiting = {
+        name: {module_of(each) for each in imported(path, at_import=True)} & {*MODULES} - {name}
+        for name, path in MODULES.items()
+    }
     while free := [name for name, needs in waiting.items() if not needs]:
         for name in free:
             del waiting[name]

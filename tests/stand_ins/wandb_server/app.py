@@ -29,7 +29,7 @@ class Faults:
 
     hang: set[str] = field(default_factory=set)  # never answered, as long as the test runs; "everything" for all
     errors: dict[str, str] = field(default_factory=dict)  # answered with this message in GraphQL's `errors`
-    before: dict[str, Callable[[], None]] = field(default_factory=dict)  # happens once, just before the operation
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)  # happens once, just before the operation
     refuse_uploads: bool = False  # a bucket that answers 403
     lose_uploads: bool = False  # a bucket that answers 200 and keeps nothing
 

@@ -153,7 +153,7 @@ class Artifact:
     artifact_sequence: "Collection"
     digest: str
     metadata: str
-    created_by: Run | None
+    created_by: Run
     description: str | None = None
     version_index: int | None = None
     state: str = "PENDING"
@@ -407,6 +407,12 @@ class Project:
     def artifact(self, name: str) -> Artifact | None:
         membership = self.artifact_collection_membership(name)
         return membership.artifact if membership else None
+
+    def version(self, name: str) -> Artifact:
+        """A version that must be there."""
+        if (found := self.artifact(name)) is None:
+            raise RefusedError(f"artifact {name} not found", 404)
+        return found
 
     def collection_to_write(self, name: str, type_name: str) -> Collection:
         """The collection of this name, made when new; W&B refuses another type for an old one."""
