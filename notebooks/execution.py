@@ -47,7 +47,7 @@ class Engine(NBClientEngine):  # type: ignore[misc] # papermill comes without ty
     @classmethod
     def execute_managed_notebook(
         cls, nb_man: Any, kernel_name: str, *, tell: Callable[[str], None], **given: Any
-    ) -> NotebookNode:
+    ) -> Any:
         """The executed notebook, up to the cell that failed."""
         started, begun = time.perf_counter(), [nb_man.nb.cells[0]]
 

@@ -71,9 +71,9 @@ def set_style() -> None:
 
 def end(run: Any, inputs: Sequence[str] = (), outputs: Sequence[str] = (), **summary: Any) -> pd.DataFrame:
     """Finish the run with its summary. The result says with what and from what everything above was made."""
-    if run is wandb.run:  # not when this cell runs a second time
-        run.summary.update(summary)
-        run.finish()
+    if wandb.run is not None and wandb.run is run:  # not when this cell runs a second time
+        wandb.run.summary.update(summary)
+        wandb.run.finish()
     settings = Settings.from_environment()
     facts = {
         "parameter": {name: repr(value) for name, value in dict(run.config).items()},

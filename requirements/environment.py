@@ -11,6 +11,7 @@ are found there by absolute paths: one that was copied or moved is made anew.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -121,7 +122,7 @@ def set_up_conda() -> None:
 
 def check_notebooks() -> None:
     """Each is as the filter leaves it: without outputs, counts, and traces of the machine that ran it."""
-    if not run(sys.executable, *STRIP.split(), "--verify", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+    if not run(sys.executable, *shlex.split(STRIP), "--verify", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
         raise Failed("notebooks hold what git does not keep: commit them again, now that the filter is set up")
 
 

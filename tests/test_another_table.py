@@ -97,7 +97,14 @@ def test_another_table_is_trained_judged_and_served(dairy: Path, tmp_path: Path)
     """From a CSV of cheeses to a promoted model that answers over HTTP."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
     variables = {"PYTHONPATH": str(dairy), "WINE_REGISTRY": f"folder:{dairy / 'registry'}", "WANDB_MODE": "disabled"}
-    command = [sys.executable, dairy / "notebooks" / "run.py", "--profile", "quick", "--reports", dairy / "reports"]
+    command: list[str | Path] = [
+        sys.executable,
+        dairy / "notebooks" / "run.py",
+        "--profile",
+        "quick",
+        "--reports",
+        dairy / "reports",
+    ]
     stages = ["01_data", "02_eda", "03_training", "04_evaluation"]
     few = ["-p", "n_trees", "2", "-p", "n_resamples", "200", "-p", "data_dir", str(dairy)]
     done = subprocess.run(

@@ -226,7 +226,7 @@ def _shown(value: object) -> str:
 _wines: Final = TypeAdapter(list[Wine])
 
 
-def check_table(rows: Sequence[Mapping[str, object]], source: str) -> list[Wine]:
+def check_table(rows: Sequence[Mapping[Any, object]], source: str) -> list[Wine]:
     """`rows` as wines, or a ContractError that names `source`, the first rows (0-based), columns and rules broken."""
     try:
         return _wines.validate_python(rows)

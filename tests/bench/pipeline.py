@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from wine_serving.schema import TARGET, encode_columns
 
 sys.path.insert(0, str(ROOT / "notebooks"))
-from run import declared
+from parameters import declared
 
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
 REPEATS, FOLDS = 5, 10

@@ -245,7 +245,8 @@ def test_verdict_is_data_about_each_slice(registry: FolderRegistry, tmp_path: Pa
     assert verdict.difference
     assert verdict.difference.other == "production"
     assert set(verdict.difference.slices) == set(verdict.slices) >= {"all wines", "red wines", "white wines", "grade 6"}
-    assert sum(verdict.slices[f"{color} wines"]["wines"] for color in SEGMENTS) == verdict.slices["all wines"]["wines"]
+    wines = {name: row["wines"] for name, row in verdict.slices.items()}
+    assert sum(int(str(wines[f"{color} wines"])) for color in SEGMENTS) == wines["all wines"]
     assert set(verdict.coverage) == set(SEGMENTS)
     assert verdict.parameters["n_resamples"] == 200
     assert {"margin", "color_margin", "min_wines", "seed"} <= set(verdict.parameters)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -28,7 +29,8 @@ def project(tmp_path: Path) -> Path:
 
 def write_notebook(project: Path, name: str, code: str) -> None:
     """A notebook of one parameter and two headings."""
-    prose, cell = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    new: Any = nbformat.v4
+    prose, cell = new.new_markdown_cell, new.new_code_cell
     parameters = cell("seed: int = 0  # a number", metadata={"tags": ["parameters"]})
     cells = [prose("# Is it?"), parameters, prose("## The first part"), cell(code), prose("## The rest"), cell("6 * 7")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / f"{name}.ipynb")
@@ -36,7 +38,7 @@ def write_notebook(project: Path, name: str, code: str) -> None:
 
 def start(project: Path, registry: FolderRegistry, *arguments: str) -> subprocess.Popen[str]:
     """The runner of that project, without a terminal."""
-    command = [sys.executable, project / "notebooks" / "run.py", *arguments]
+    command: list[str | Path] = [sys.executable, project / "notebooks" / "run.py", *arguments]
     variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
     return subprocess.Popen(
         command,

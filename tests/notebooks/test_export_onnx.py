@@ -88,7 +88,7 @@ def test_feature_that_cannot_be_exported_is_refused_saying_what_can(
         export_onnx.check_exportable(pipeline, wines, wines[TARGET])
 
 
-class Guess(RegressorMixin, BaseEstimator):
+class Guess(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn comes without types
     """An estimator of somebody's own, which skl2onnx does not know."""
 
     def fit(self, _: pd.DataFrame, quality: pd.Series) -> "Guess":

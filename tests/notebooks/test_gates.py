@@ -57,12 +57,12 @@ def failing(case: Case) -> list[str]:
 def blurred(case: Case, rows: "pd.Series[bool]", by: float) -> Case:
     """The candidate's predictions are off on some wines."""
     off = np.where(rows, by * (-1.0) ** np.arange(len(rows)), 0)
-    return replace(case, predictions=case.predictions | {"candidate": case.predictions["candidate"] + off})
+    return replace(case, predictions={**case.predictions, "candidate": case.predictions["candidate"] + off})
 
 
 def told(case: Case) -> Case:
     """The candidate knows every grade."""
-    return replace(case, predictions=case.predictions | {"candidate": case.test[TARGET].to_numpy(float)})
+    return replace(case, predictions={**case.predictions, "candidate": case.test[TARGET].to_numpy(float)})
 
 
 def swapped(case: Case) -> Case:
@@ -74,7 +74,7 @@ def swapped(case: Case) -> Case:
 
 def bound(name: str, value: float) -> Callable[[Case], Case]:
     """Another bound."""
-    return lambda case: replace(case, bounds=case.bounds | {name: value})
+    return lambda case: replace(case, bounds={**case.bounds, name: value})
 
 
 def test_fair_candidate_passes_every_gate(fair: Case) -> None:

@@ -50,7 +50,7 @@ def test_bad_parameter_is_refused_before_anything_runs(
 
 def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Path) -> None:
     """A pipeline does not run for minutes to stumble at its end; whoever called it sees the exit code."""
-    command = [sys.executable, ROOT / "notebooks" / "run.py", "--reports", tmp_path / "reports"]
+    command: list[str | Path] = [sys.executable, ROOT / "notebooks" / "run.py", "--reports", tmp_path / "reports"]
     refused = [*command, "01_data", "04_evaluation", "-p", "n_resamples", "5"]
     done = subprocess.run(refused, capture_output=True, text=True, check=False)
     assert done.returncode == 2

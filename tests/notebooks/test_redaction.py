@@ -40,7 +40,7 @@ def test_planted_secret_is_in_no_file_that_a_run_leaves(fine: bool, tmp_path: Pa
     notebook.cells.append(nbformat.v4.new_code_cell(SPILL.format(names=list(SECRETS), fine=fine)))
     nbformat.write(notebook, path)
     variables = SECRETS | {"WANDB_MODE": "offline", "PYTHONPATH": str(project), "HOME": str(tmp_path / "home")}
-    command = [sys.executable, project / "notebooks" / "run.py", "01_data"]
+    command: list[str | Path] = [sys.executable, project / "notebooks" / "run.py", "01_data"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)
     assert done.returncode == (0 if fine else 1), done.stderr
     page = (project / "reports" / "01_data.html").read_text()

@@ -22,6 +22,7 @@ from tests.conftest import ROOT
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
+from wine_serving.schema import encode_columns
 
 pytestmark = pytest.mark.timeout(900)  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
@@ -41,7 +42,15 @@ def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
     variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "offline", "WANDB_DIR": str(reports.parent)}
     variables["MPLBACKEND"] = "agg"  # as many a machine without a screen has it: figures belong in reports all the same
-    command = [sys.executable, ROOT / "notebooks" / "run.py", "--profile", "quick", "--reports", reports, *arguments]
+    command: list[str | Path] = [
+        sys.executable,
+        ROOT / "notebooks" / "run.py",
+        "--profile",
+        "quick",
+        "--reports",
+        reports,
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=given | variables)
 
 
@@ -157,7 +166,7 @@ def test_served_scores_are_those_that_were_judged(pipeline: Pipeline, tmp_path: 
     """Every wine of the test split: the API's batch, its singles, and the bundle that the evaluation loads agree."""
     wines = pd.read_parquet(pipeline.registry.fetch(f"{DATASET}:v0") / "test.parquet")
     bundle = Bundle.load(pipeline.registry.fetch(f"{MODEL}:v0"))
-    judged = [float(score) for score in bundle.predict(tiny.encode_table(wines))]
+    judged = [float(score) for score in bundle.predict(encode_columns(wines))]
     rows = tiny.as_wines(wines)
     with (
         servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{pipeline.registry.root}") as server,
@@ -181,7 +190,16 @@ def test_notebooks_run_interactively_with_their_defaults(
     for room in ("notebooks", "wine_serving"):
         shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
     notebooks = [project / "notebooks" / f"{name}.ipynb" for name in (*STAGES[1:], "compare", STAGES[0])]
-    command = [sys.executable, "-m", "pytest", "-p", "nbmake.pytest_plugin", "--nbmake", "-q", *notebooks]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "nbmake.pytest_plugin",
+        "--nbmake",
+        "-q",
+        *notebooks,
+    ]
     variables = {"WINE_REGISTRY": f"folder:{folder.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
     variables |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # those are of the tests around
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)

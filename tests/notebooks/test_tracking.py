@@ -37,7 +37,14 @@ class Tracked(NamedTuple):
 def execute(server: WandbServer, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The runner on that project."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
-    command = [sys.executable, ROOT / "notebooks" / "run.py", "--profile", "quick", "--reports", home / "reports"]
+    command: list[str | Path] = [
+        sys.executable,
+        ROOT / "notebooks" / "run.py",
+        "--profile",
+        "quick",
+        "--reports",
+        home / "reports",
+    ]
     return subprocess.run(
         [*command, *arguments], capture_output=True, text=True, check=False, env=given | server.environment(home)
     )
@@ -137,7 +144,7 @@ def test_jupyterlab_starts_for_anybody_and_tracks_as_the_runner_does(
     shows = "import os\nprint(os.environ.get('WANDB_MODE', ''), flush=True)\nos._exit(0)\n"
     (tmp_path / ".jupyter" / "jupyter_lab_config.py").write_text(shows)  # which a person's JupyterLab reads
     given = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    command = [sys.executable, ROOT / "notebooks" / "tracking.py", "--no-browser"]
+    command: list[str | Path] = [sys.executable, ROOT / "notebooks" / "tracking.py", "--no-browser"]
     environment = given | variables | {"HOME": str(tmp_path)}
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
     assert shown.stdout == f"{mode}\n"

@@ -104,7 +104,7 @@ def _finds_key(host: str, source: str) -> bool:
     return wbauth.authenticate_session(host=host, source=source, prompt=False, update_session=False) is not None
 
 
-def tracking(uri: str) -> dict[str, str]:
+def tracking(uri: str) -> dict[str, Any]:
     """Where the runs of the registry at `uri` are tracked, as arguments of `wandb.init`."""
     scheme, _, place = uri.partition(":")
     if scheme == "wandb":
