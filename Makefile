@@ -34,7 +34,7 @@ override RUN := $(PY) notebooks/run.py --profile="$$PROFILE" --typed="$$PARAMS"$
 override API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port "$$API_PORT" --no-access-log
 override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port "$$UI_PORT" \
                 --server.headless true --browser.gatherUsageStats false
-override STRIP := -m nbstripout --keep-id --extra-keys metadata.language_info.version
+override STRIP := -m nbstripout --keep-id --extra-keys "metadata.kernelspec metadata.language_info"
 override compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header \
           --no-emit-index-url --no-annotate --quiet --output-file requirements/$(1).txt $$PARAMS
 
@@ -44,14 +44,14 @@ override ANY_PYTHON := "$${PYTHON:-$(PY)}"
 export API_IMAGE UI_IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate compare serve api ui lab promote rollback sync test check bench images \
+.PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check bench images \
         smoke deploy deploy-back cloud export restore save summary decision format lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 pipeline: $(READY)  ## the main job: all notebooks, verdict and reports (PROFILE=quick or full)
-	@$(RUN) 01_data 02_eda 03_training 04_evaluation
+	@$(RUN) 01_data 02_eda 03_training 04_evaluation $(if $(filter quick,$(value PROFILE)),,--afterwards 05_audit)
 
 data: $(READY)  ## fetch, check and split the wines: a dataset version
 	@$(RUN) 01_data
@@ -64,6 +64,9 @@ train: $(READY)  ## train, calibrate and export: a model version, the candidate 
 
 evaluate: $(READY)  ## judge the candidate against production: promote or decline
 	@$(RUN) 04_evaluation
+
+audit: $(READY)  ## what informs and decides nothing, on the newest candidate: a report
+	@$(RUN) 05_audit
 
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@[ -n "$$A" ] && [ -n "$$B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }

@@ -98,7 +98,7 @@ def pages_so_far() -> Iterator[Path | None]:
     if executed is None:
         yield None
         return
-    from report import render  # late: nbconvert is needed here only
+    from pages import render  # late: nbconvert is needed here only
 
     with tempfile.TemporaryDirectory() as folder:
         render(Path(shutil.copy(executed, folder)))

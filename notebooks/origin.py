@@ -69,6 +69,7 @@ def from_folder(folder: Path, name: str) -> Path:
 
 def from_uci(name: str) -> Path:
     """The file from UCI, kept in the user's cache; an exception of requests when UCI does not answer."""
+    pooch.get_logger().setLevel("WARNING")  # who served is said once, by the notebook
     ask = pooch.HTTPDownloader(timeout=5)
     cache = pooch.os_cache("wine-quality")
     try:

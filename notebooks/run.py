@@ -6,7 +6,6 @@ All in one process, because importing papermill and nbconvert takes longer than 
 """
 
 import argparse
-import logging
 import os
 import shlex
 import sys
@@ -26,7 +25,6 @@ from wine_serving.verdict import MIME, Verdict
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
-SCHEME = "redacted://"  # what papermill writes there has lost its secrets
 
 
 def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -> dict[Path, dict[str, Any]]:
@@ -49,45 +47,20 @@ def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -
     return planned
 
 
-class RedactedFiles:
-    """How papermill writes a notebook, while it is executed and afterwards."""
-
-    def write(self, text: str, path: str) -> None:
-        """Write it without the environment's secrets."""
-        redaction.write(Path(path.removeprefix(SCHEME)), text)
-
-    def pretty_path(self, path: str) -> str:
-        """What papermill's own log calls the file."""
-        return path.removeprefix(SCHEME)
-
-
 def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> NotebookNode | None:
     """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; the executed one when none did."""
-    import papermill  # late: these two imports cost seconds, and a refused parameter needs neither
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.iorw import papermill_io
-    from report import render
-    from traitlets.config import Config
+    import execution  # late: papermill and nbconvert cost seconds, and a refused parameter needs neither
+    from pages import render
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about annotations that we have checked ourselves
-    papermill_io.register(SCHEME, RedactedFiles())
     executed, started = reports / notebook.name, time.perf_counter()
     os.environ["PAPERMILL_OUTPUT_PATH"] = str(executed)  # where the notebook finds what it has shown so far
     say(f"── {notebook.stem}")
     done, failure = None, None
     tracking.begin()
     try:
-        done = papermill.execute_notebook(
-            notebook,
-            f"{SCHEME}{executed}",
-            parameters,
-            kernel_name="python3",
-            cwd=NOTEBOOKS,
-            progress_bar=sys.stderr.isatty(),
-            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-        )
-    except PapermillExecutionError as error:
-        failure = f"{error.ename}: {error.evalue}"
+        done = execution.execute(notebook, parameters, executed, tell=lambda line: say(f"   {line}"))
+    except execution.Stopped as stopped:
+        failure = stopped
     page = render(executed)
     tracking.add_report(page, failed=failure is not None)
     say(f"   {time.perf_counter() - started:.0f} s, report: {page}")
@@ -127,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
+    parser.add_argument("--afterwards", help="a notebook that only informs: it may fail")
     parser.add_argument("--typed", default="", help="further -p NAME VALUE in one text, as make's PARAMS holds them")
     given = parser.parse_args(arguments)
     try:
@@ -139,7 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
         complain(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}")
         return 2
     try:
-        todo = plan(given.notebooks, given.profile, dict(given.p), given.reports)
+        names = [*given.notebooks, *filter(None, [given.afterwards])]
+        todo = plan(names, given.profile, dict(given.p), given.reports)
     except Refused as refused:
         complain(refused)
         return 2
@@ -149,25 +124,32 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         tracking.check_registry()
         given.reports.mkdir(parents=True, exist_ok=True)
-        return carry_out(todo, given.reports)
+        return carry_out(todo, given.reports, given.afterwards)
     except WineServingError as error:
         complain(error)
         return 1
+    except KeyboardInterrupt:
+        complain("Stopped by Ctrl-C: what was published stays, the notebook that ran has published nothing more")
+        return 130
 
 
-def carry_out(todo: dict[Path, dict[str, Any]], reports: Path) -> int:
-    """Run the notebooks; what needs a finished report follows at once. 0 when all ran, 1 when one failed."""
-    verdict = None
+def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str | None = None) -> int:
+    """Run the notebooks, up to one that fails, and write the front page. 0 when all ran that must, else 1."""
+    from front_page import write_front_page  # late, as above
+
+    verdict, failed = None, False
     for notebook, parameters in todo.items():
-        if (executed := execute(notebook, parameters, reports)) is None:
-            return 1
-        from report import write_front_page  # late, as above
-
+        executed = execute(notebook, parameters, reports)
+        if executed is None:
+            failed = notebook.stem != afterwards
+            if not failed:
+                complain(f"{afterwards} only informs: what was decided before it stands")
+            break
         verdict = verdict_of(executed) or verdict
-        write_front_page(reports)
-    if verdict:
+    write_front_page(reports)
+    if verdict and not failed:
         say(outcome(verdict, reports))
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 import time
 from pathlib import Path
 
@@ -45,8 +46,12 @@ def check_registry() -> None:
     registry.close()
 
 
-if __name__ == "__main__":  # JupyterLab, whose kernels are tracked as the runner's are
+if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's and tracked as the runner's are
     from jupyterlab.labapp import main
 
     prepare_environment()
-    main()
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([os.environ.get("JUPYTER_CONFIG_PATH") or settings, settings])
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container
+    main([*sys.argv[1:], *(["--allow-root"] if as_root else [])])

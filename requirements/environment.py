@@ -23,7 +23,7 @@ READY = VENV / ".ready"  # there once it is complete: the folder that it was mad
 ASKED = VENV / ".python"  # the Python that was asked for by name
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 NAMES = ("python3", "python", *(f"python{version}" for version in reversed(SUPPORTED)))
-STRIP = "-m nbstripout --keep-id --extra-keys metadata.language_info.version"
+STRIP = "-m nbstripout --keep-id --extra-keys 'metadata.kernelspec metadata.language_info'"
 
 
 class Failed(Exception):

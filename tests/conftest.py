@@ -18,7 +18,14 @@ pytest_plugins = ["tests.browser", "tests.cells", "tests.stand_ins.wandb_server.
 
 
 LONGEST_FIRST = (
-    *("test_pipeline", "ui/test_browser", "test_evaluation", "test_tracking", "test_another_table", "test_setup"),
+    *(
+        "notebooks/test_run",
+        "ui/test_browser",
+        "test_evaluation",
+        "notebooks/test_tracking",
+        "test_another_table",
+        "test_setup",
+    ),
     *("registry/test_wandb", "test_data", "api/test_loading", "registry/test_copies"),
 )
 

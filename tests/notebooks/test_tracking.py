@@ -149,9 +149,11 @@ def test_tracking_is_offline_only_when_nobody_is_logged_in(
 ) -> None:
     """Without an account runs are recorded all the same; with one W&B's own settings hold, also in JupyterLab."""
     (tmp_path / ".netrc").write_text(netrc)
-    (tmp_path / "shown.py").write_text("import os\nprint(os.environ.get('WANDB_MODE', ''))\n")
+    (tmp_path / ".jupyter").mkdir()
+    shows = "import os\nprint(os.environ.get('WANDB_MODE', ''), flush=True)\nos._exit(0)\n"
+    (tmp_path / ".jupyter" / "jupyter_lab_config.py").write_text(shows)  # the first that JupyterLab reads
     given = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    command = [sys.executable, ROOT / "notebooks" / "tracking.py", "shown"]
+    command = [sys.executable, ROOT / "notebooks" / "tracking.py", "--no-browser"]
     shown = subprocess.run(
         command,
         capture_output=True,
