@@ -32,18 +32,26 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     }
     if len(tagged["parameters"]) != 1:
         raise Refused(f"{notebook.name} has {len(tagged['parameters'])} cells tagged `parameters`: it must have one")
-    types: dict[str, str] = {
-        node.targets[0].id: ast.unparse(node.value)
-        for source in tagged["types"]
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    types = {name: text for source in tagged["types"] for name, text in named_types(source, notebook.parent).items()}
     source = tagged["parameters"][0]
     return {
         node.target.id: _parameter(node, types, source.splitlines()[node.end_lineno - 1][node.end_col_offset :])
         for node in ast.parse(source).body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and node.end_lineno
     }
+
+
+def named_types(source: str, folder: Path) -> dict[str, str]:
+    """The types that a cell names, as source text, or takes from a file in `folder`."""
+    found = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found[name] = ast.unparse(value)
+            case ast.ImportFrom(module=module, names=names) if (file := folder / f"{module}.py").is_file():
+                there = named_types(file.read_text(encoding="utf-8"), folder)
+                found |= {each.name: there[each.name] for each in names if each.name in there}
+    return found
 
 
 def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Parameter:

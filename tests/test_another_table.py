@@ -1,6 +1,5 @@
 """README, "Another table than wine": the places that it names are all that has to change."""
 
-import json
 import os
 import re
 import shutil
@@ -44,13 +43,29 @@ page = AppTest.from_file("wine_ui/app.py", default_timeout=60).run()
 print([each.label for each in page.text_input], page.button_group(key="milk").label)
 print(page.metric[0].value, [each.value for each in page.exception])
 """
-FETCH = 'paths, source = {"cheese.csv": Path(data_dir) / "cheese.csv"}, data_dir\nDIGESTS = {}'
-READ = 'tables = [read_table(paths["cheese.csv"]).assign(source="dairy")]'
+ORIGIN = '''"""Where the cheeses come from: one file of the dairy's own."""
+
+from pathlib import Path
+
+from wine_serving.settings import ROOT
+
+NAME = "dairy"
+
+
+def fetch(folder: str) -> tuple[dict[str, Path], str]:
+    """The files by name, and who served them."""
+    return {"cheese.csv": ROOT / folder / "cheese.csv"}, folder
+
+
+def constants(_: str) -> dict[str, str]:
+    """The file has all its columns."""
+    return {}
+'''
 
 
 @pytest.fixture(scope="module")
 def dairy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which only the named places are changed, and a made-up table of cheeses."""
+    """A copy of the project in which only schema.py and origin.py are changed, and a made-up table of cheeses."""
     project = tmp_path_factory.mktemp("dairy")
     for room in ROOMS:
         shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -60,10 +75,7 @@ def dairy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, value in SETTINGS.items():
         text = re.sub(rf"(?ms)^{name}: Final = (\{{.*?^\}}|[^\n#]*)", f"{name}: Final = {value}", text)
     schema.write_text(text)
-    edit(project, "01_data", "folder = data_dir or", FETCH)
-    edit(project, "01_data", "tables = [", READ, keep_after="if extra_csv:")
-    edit(project, "04_evaluation", "EXPECTED = ", 'EXPECTED = {"Fat": "raises"}', keep_after='if bundles["candidate"]:')
-    edit(project, "04_evaluation", "PAPER = {", "PAPER = {}", keep_after="\n\ndef protocol")
+    (project / "notebooks" / "origin.py").write_text(ORIGIN)
     random = np.random.default_rng(0)
     cheeses = pd.DataFrame(
         {
@@ -78,18 +90,6 @@ def dairy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     liking = 6 + 0.15 * (cheeses["fat"] - 28) - 0.1 * np.abs(cheeses["age"] - 25) + random.normal(0, 1.2, 2400)
     cheeses.assign(liking=liking.round().clip(0, 10).astype(int)).to_csv(project / "cheese.csv", index=False)
     return project
-
-
-def edit(project: Path, notebook: str, start: str, new: str, keep_after: str = "") -> None:
-    """Replace what stands in a cell from the line that starts so, to its end or up to `keep_after`."""
-    path = project / "notebooks" / f"{notebook}.ipynb"
-    content = json.loads(path.read_text())
-    (cell,) = [cell for cell in content["cells"] if f"\n{start}" in "\n" + "".join(cell["source"])]
-    old = "".join(cell["source"])
-    first = old.index(start)
-    last = old.index(keep_after, first) if keep_after else len(old)
-    cell["source"] = [f"{old[:first]}{new}\n{old[last:]}"]
-    path.write_text(json.dumps(content))
 
 
 @pytest.mark.timeout(900)
