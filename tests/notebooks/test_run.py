@@ -26,7 +26,7 @@ from wine_serving.schema import encode_columns
 
 pytestmark = pytest.mark.timeout(900)  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
-FEW = ("-p", "n_trees", "2", "-p", "n_resamples", "200")  # what tests need not know exactly
+FEW = ("-p", "n_resamples", "200")  # what tests need not know exactly
 
 
 class Pipeline(NamedTuple):
@@ -59,7 +59,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """The first run on an empty registry."""
     place = tmp_path_factory.mktemp("pipeline")
     registry = FolderRegistry(place / "registry")
-    done = run(registry, place / "reports", *STAGES, *FEW)
+    done = run(registry, place / "reports", *STAGES, "-p", "n_trees", "2", *FEW)
     assert done.returncode == 0, done.stderr
     return Pipeline(registry, place / "reports", done.stdout)
 

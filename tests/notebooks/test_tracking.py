@@ -18,7 +18,7 @@ from tests.stand_ins.wandb_server.store import Run
 
 pytestmark = pytest.mark.timeout(900)
 STAGES = ("01_data", "03_training", "04_evaluation")
-FEW = ("-p", "n_trees", "2", "-p", "n_resamples", "200")
+FEW = ("-p", "n_resamples", "200")
 
 
 class Tracked(NamedTuple):
