@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from papermill.inspection import _infer_parameters
+from papermill.iorw import load_notebook_node
 from run import main  # notebooks/run.py
 
 from tests.conftest import ROOT
@@ -67,7 +68,7 @@ def test_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_parameter_says_its_type_and_meaning(notebook: Path) -> None:
     """Papermill finds each as Python declares it (its kernel is named by who runs it: notebooks in git name none)."""
-    described = _infer_parameters(nbformat.read(notebook, 4), name="python3", language="python")
+    described = _infer_parameters(load_notebook_node(str(notebook)), name="python3", language="python")
     assert described
     for parameter in described:
         assert parameter.inferred_type_name not in ("", "None")
