@@ -1,5 +1,6 @@
 """A fitted recipe as one ONNX file: what `recipes.derive` computes becomes nodes of the graph, before the estimator."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
@@ -49,15 +50,17 @@ def check_exportable(pipeline: Pipeline, wines: pd.DataFrame, quality: pd.Series
 
 def export(pipeline: Pipeline) -> onnx.ModelProto:
     """The graph of a fitted recipe: encoded wines, shape (n, len(INPUTS)), to their quality, shape (n, 1)."""
-    model: onnx.ModelProto = convert_sklearn(
-        with_thresholds_rounded_down(pipeline),
-        name="wine-quality",  # else it is drawn at random
-        initial_types=[("features", FloatTensorType([None, len(INPUTS)]))],
-        final_types=[("quality", FloatTensorType([None, 1]))],
-        target_opset={"": OPSET, "ai.onnx.ml": 3},
-        custom_shape_calculators={FunctionTransformer: set_width},
-        custom_conversion_functions={FunctionTransformer: add_derived},
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Field onnx.AttributeProto")  # skl2onnx's flags are no integers
+        model: onnx.ModelProto = convert_sklearn(
+            with_thresholds_rounded_down(pipeline),
+            name="wine-quality",  # else it is drawn at random
+            initial_types=[("features", FloatTensorType([None, len(INPUTS)]))],
+            final_types=[("quality", FloatTensorType([None, 1]))],
+            target_opset={"": OPSET, "ai.onnx.ml": 3},
+            custom_shape_calculators={FunctionTransformer: set_width},
+            custom_conversion_functions={FunctionTransformer: add_derived},
+        )
     onnx.checker.check_model(model)
     return model
 

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from tests import tiny
 from wine_serving.errors import BundleError
-from wine_serving.schema import INPUTS, TARGET
+from wine_serving.schema import MEASUREMENTS, TARGET
 
 PARAMETERS = {"n_estimators": 20, "min_samples_leaf": 3, "max_features": 4}
 
@@ -45,11 +45,9 @@ def test_wine_on_a_threshold_of_boosting_goes_the_same_way(wines: pd.DataFrame) 
     """A wine in single precision may lie between a threshold and what rounding makes of it."""
     pipeline = recipes.recipe("hist_gradient_boosting", PARAMETERS, 0).fit(wines, wines[TARGET])
     nodes = np.concatenate([tree.nodes for (tree,) in pipeline[-1]._predictors])  # noqa: SLF001 - its trees
-    inner = nodes[nodes["is_leaf"] == 0]
-    on_thresholds = wines.sample(len(inner), replace=True, random_state=0, ignore_index=True)
-    for row, node in enumerate(inner):
-        if (name := INPUTS[node["feature_idx"]]) in tiny.CENTERS:
-            on_thresholds.loc[row, name] = np.float64(np.float32(node["num_threshold"]))
+    inner = nodes[(nodes["is_leaf"] == 0) & (nodes["feature_idx"] < len(MEASUREMENTS))]
+    splits = {(node["feature_idx"], np.float64(np.float32(node["num_threshold"]))) for node in inner}
+    on_thresholds = pd.concat([wines.assign(**{MEASUREMENTS[feature]: value}) for feature, value in splits])
     assert difference(pipeline, on_thresholds) < 1e-5
 
 
