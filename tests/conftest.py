@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytest_plugins = ["tests.browser", "tests.cells", "tests.stand_ins.wandb_server.fixtures"]
+pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
 
 
 LONGEST_FIRST = (

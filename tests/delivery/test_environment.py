@@ -22,6 +22,7 @@ import yaml
 from packaging.requirements import Requirement
 from pip._internal.models.index import PyPI  # the only place that knows the public index by name
 
+from tests.servers import free_port
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
@@ -406,13 +407,6 @@ def test_top_level_is_the_agreed_layout() -> None:
 
 
 # Serving
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def answers(port: int, path: str) -> bool:

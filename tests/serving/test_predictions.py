@@ -2,12 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests import servers, tiny
 from tests.servers import Server
@@ -17,22 +15,6 @@ WINES = tiny.as_wines(tiny.made_up_wines(20, seed=3))
 
 
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
-
-
-@pytest.fixture(scope="module")
-def server(served_registry: FolderRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running API with the small bundle in production."""
-    log = tmp_path_factory.mktemp("predictions") / "log"
-    variables = {"WINE_REGISTRY": f"folder:{served_registry.root}", "GOOGLE_CLOUD_PROJECT": "cellar"}
-    with servers.api(log, **variables) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    """A connection to it."""
-    with httpx.Client(base_url=server.address) as connected:
-        yield connected
 
 
 def logged(server: Server, request_id: str) -> list[dict[str, Any]]:
