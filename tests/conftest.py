@@ -18,15 +18,9 @@ pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_
 
 
 LONGEST_FIRST = (
-    *(
-        "notebooks/test_run",
-        "ui/test_browser",
-        "test_evaluation",
-        "notebooks/test_tracking",
-        "test_another_table",
-        "test_setup",
-    ),
-    *("registry/test_wandb", "test_data", "api/test_loading", "registry/test_copies"),
+    *("notebooks/test_evaluation", "notebooks/test_run", "ui/test_browser", "notebooks/test_cells_run_again"),
+    *("notebooks/test_tracking", "notebooks/test_another_table", "delivery/test_environment", "notebooks/test_audit"),
+    *("registry/test_wandb", "notebooks/test_01_data", "notebooks/test_redaction", "registry/test_copies"),
 )
 
 

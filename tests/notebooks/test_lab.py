@@ -81,7 +81,7 @@ def test_run_all_and_save_leaves_git_clean(chromium: Browser, tmp_path: Path) ->
         subprocess.run([*git, *words], check=True)
     port = free_port()
     options = ["--no-browser", f"--ServerApp.port={port}", "--IdentityProvider.token=", f"--notebook-dir={tmp_path}"]
-    command = [sys.executable, ROOT / "notebooks" / "tracking.py", *options]
+    command: list[str | Path] = [sys.executable, ROOT / "notebooks" / "tracking.py", *options]
     lab = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"HOME": str(tmp_path / "home")}
     )
