@@ -76,7 +76,7 @@ def test_run_all_and_save_leaves_git_clean(chromium: Browser, tmp_path: Path) ->
     strip = runpy.run_path(str(ROOT / "requirements" / "environment.py"))["STRIP"]
     (tmp_path / ".gitattributes").write_text("*.ipynb filter=nbstripout\n")
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7")]), tmp_path / "sum.ipynb")
-    git = ["git", "-C", tmp_path, "-c", f"filter.nbstripout.clean={sys.executable} {strip}"]
+    git: list[str | Path] = ["git", "-C", tmp_path, "-c", f"filter.nbstripout.clean={sys.executable} {strip}"]
     for words in (["init", "-q"], ["add", ".gitattributes", "sum.ipynb"]):
         subprocess.run([*git, *words], check=True)
     port = free_port()
