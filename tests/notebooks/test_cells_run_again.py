@@ -17,10 +17,10 @@ FEW = {"n_resamples": 100, "n_trees": 2, "n_estimators": 5, "n_folds": 2}  # wha
 MEASURES_THIS_MACHINE = "cost"  # a tag
 
 
-def said(cell: Any) -> list[str]:
-    """A cell's outputs as text; pictures hold the time at which they were drawn."""
+def said(cell: Any) -> str:
+    """A cell's outputs as one text, as a line may come in parts; pictures hold the time at which they were drawn."""
     texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    return [re.sub(r"0x[0-9a-f]+", "", text) for text in texts]
+    return re.sub(r"0x[0-9a-f]+", "", "".join(texts))
 
 
 @pytest.mark.timeout(300)
