@@ -2,17 +2,18 @@
 
 # What a person types is data. make would expand it, and run what `$(shell …)` in it says: its text is taken instead, and
 # reaches Python through the environment, where no quote, dollar or line break in it means anything.
-$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(eval export override $(name) := $$(value $(name)))))
+$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
+  $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT
+export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT  # it belongs to the containers: here the page asks the API beside it
 
-# The environment: inside conda its own Python, elsewhere .venv, which says in which folder and for which Python it was made.
-# One that belongs elsewhere (copied, moved, made with another Python) is set up anew.
+# Inside conda its own Python is used, elsewhere .venv, which says in which folder it was made and for which Python. One
+# that belongs elsewhere (copied, moved, made with another Python than PYTHON names) is set up anew.
 ifeq ($(value WINE_ENV),conda)
 override PY    := python
 override READY := in-conda
@@ -20,55 +21,46 @@ override READY := in-conda
 else
 override PY    := .venv/$(if $(filter Windows_NT,$(value OS)),Scripts,bin)/python
 override READY := .venv/.ready
+override MADE  := $(shell cat .venv/.python 2>/dev/null)
+ifneq ($(shell cat .venv/.ready 2>/dev/null)|$(MADE),$(CURDIR)|$(or $(value PYTHON),$(MADE)))
+.PHONY: $(READY)
+endif
+endif
 override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(shell command -v $(name)),$(name))) python3)
-ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
-.PHONY: $(READY)
-else ifneq ($(value PYTHON),)
-ifneq ($(shell cat .venv/.python 2>/dev/null),$(value PYTHON))
-.PHONY: $(READY)
-endif
-endif
-endif
+override ANY_PYTHON := "$${PYTHON:-$(PY)}"  # what releases asks for no environment of its own
 
 override RUN := $(PY) notebooks/run.py --profile="$$PROFILE" --typed="$$PARAMS"$(if $(value EXTRA_CSV), -p extra_csv "$$EXTRA_CSV")
 override API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port "$$API_PORT" --no-access-log
 override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port "$$UI_PORT" \
                 --server.headless true --browser.gatherUsageStats false
-override STRIP := -m nbstripout --keep-id --extra-keys metadata.language_info.version
-override compile = $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header \
-          --no-emit-index-url --no-annotate --quiet --output-file requirements/$(1).txt $$PARAMS
-
-# What releases with images asks for no environment of its own. `make images PUSH=…` leaves the digests to deploy.
-override ANY_PYTHON := "$${PYTHON:-$(PY)}"
--include artifacts/images.mk
-export API_IMAGE UI_IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate compare serve api ui lab promote rollback sync test check bench images \
-        smoke deploy deploy-back cloud export restore save summary decision format lock environment
+.PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
+        images smoke deploy deploy-back cloud export restore save summary decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
-pipeline: $(READY)  ## the main job: all notebooks, verdict and reports (PROFILE=quick or full)
-	@$(RUN) 01_data 02_eda 03_training 04_evaluation
-
+# Notebooks
+pipeline: $(READY)  ## the main job: all notebooks, verdict and reports (PROFILE=quick or full, EXTRA_CSV=cellar.csv)
+	@$(RUN) 01_data 02_eda 03_training 04_evaluation $(if $(filter quick,$(value PROFILE)),,--afterwards 05_audit)
 data: $(READY)  ## fetch, check and split the wines: a dataset version
 	@$(RUN) 01_data
-
 eda: $(READY)  ## what a modeller must know: a report
 	@$(RUN) 02_eda
-
 train: $(READY)  ## train, calibrate and export: a model version, the candidate (PARAMS="-p seed 7")
 	@$(RUN) 03_training
-
 evaluate: $(READY)  ## judge the candidate against production: promote or decline
 	@$(RUN) 04_evaluation
-
+audit: $(READY)  ## what informs and decides nothing, on the newest candidate: a report
+	@$(RUN) 05_audit
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@[ -n "$$A" ] && [ -n "$$B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
 	@$(RUN) compare -p a "$$A" -p b "$$B"
+lab: $(READY)  ## JupyterLab on the notebooks
+	@$(PY) notebooks/tracking.py notebooks
 
+# Serving
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
 	@echo "API:  http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
 	@echo "Page: http://localhost:$$UI_PORT"
@@ -76,86 +68,63 @@ serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
 	$(API) & api=$$!; $(UI) & ui=$$!; \
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
 	echo "One of the two has stopped, so the other is stopped too" >&2; exit 1
-
 api: $(READY)  ## the API alone on http://localhost:8000
 	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
 	@$(API)
-
 ui: $(READY)  ## the page alone on http://localhost:8501
 	@echo "Page: http://localhost:$$UI_PORT"
 	@$(UI)
 
-lab: $(READY)  ## JupyterLab on the notebooks
-	@$(PY) notebooks/tracking.py jupyterlab notebooks
-
+# Production
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
 	@[ -n "$$VERSION" ] && [ -n "$$REASON" ] || \
 	{ echo 'Say which version and why: make promote VERSION=v1 REASON="…"' >&2; exit 2; }
 	@$(PY) -m wine_serving promote --reason="$$REASON" -- "$$VERSION"
-
 rollback: $(READY)  ## production goes back to the version before
 	@$(PY) -m wine_serving rollback --reason="$$REASON"
-
 sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGISTRY=wandb:ENTITY/PROJECT)
 	@$(PY) -m wine_serving sync
 
-# Several tests at once share the cores, so that none of them takes all: forests and matrix products use one thread.
+# Quality. Several tests at once share the cores, so that none of them takes all: each computes in one thread.
 test: $(READY)  ## all tests that need no root and no network
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 $(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
-	--no-loadscope-reorder
-
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 \
+	$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
-	@$(PY) $(STRIP) --verify notebooks/*.ipynb
-
+	@$(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
-
 bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
+lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
+	@$(PY) requirements/lock.py $$PARAMS
+environment: $(READY)  ## only set up the environment
 
+# Containers and releases
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN PUSH=HOST/PATH)
-	@$(ANY_PYTHON) .github/images.py build
-
+	@$(ANY_PYTHON) .github/containers.py build
 smoke:  ## start both images and ask them what a release asks
-	@$(ANY_PYTHON) .github/images.py smoke
-
+	@$(ANY_PYTHON) .github/containers.py smoke
 deploy:  ## release both services to Cloud Run, or change nothing
 	@$(ANY_PYTHON) .github/release.py release
-
 deploy-back:  ## both services return to the pair that served before
 	@$(ANY_PYTHON) .github/release.py back
-
 cloud:  ## once for each Google project: what deployments need
 	@.github/setup-cloud.sh
 
-# Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means.
+# Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means
 export: $(READY)
 	@rm -rf artifacts/image
 	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
-
 restore save: $(READY)
-	@$(PY) .github/memory.py $@
-
+	@$(PY) .github/registry_asset.py $@
 summary:
-	@$(ANY_PYTHON) .github/verdict.py summary
-
+	@$(ANY_PYTHON) .github/what_to_deploy.py summary
 decision: $(READY)
-	@$(PY) .github/verdict.py decision
+	@$(PY) .github/what_to_deploy.py decision
 
-# uv does not read pip's settings: whoever has an index of their own there means it for this, too.
-lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
-	@set -e; UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}; \
-	export UV_DEFAULT_INDEX; \
-	$(call compile,dev) --extra serving --extra wandb --extra ui --extra notebooks --extra dev; \
-	$(call compile,api) --extra serving --constraint requirements/dev.txt; \
-	$(call compile,api-wandb) --extra serving --extra wandb --constraint requirements/dev.txt; \
-	$(call compile,ui) --extra ui --constraint requirements/dev.txt
-
-environment: $(READY)  ## only set up the environment
-
-$(READY): requirements/dev.txt
+$(READY): requirements/dev.txt pyproject.toml wine_serving/provenance.py
 	@$(FOUND) requirements/environment.py

@@ -5,7 +5,7 @@
     python3 .github/release.py prepare   both services exist, with a placeholder where nothing was released yet
 
 A release notes what serves, deploys both without traffic, each under a tag with an address of its own, and asks these
-addresses for health and the golden wines; then it shifts the API, asks again, shifts the page, asks again. Whatever
+addresses for health and the golden wines; then it shifts the API, asks again, shifts the UI, asks again. Whatever
 fails, both services get back the revisions noted at the start. Each shift leaves the tag `previous` on the revision it
 replaces, in the very call that moves the traffic, so that `back` always knows the pair to return to.
 
@@ -25,8 +25,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from answers import MODEL, ApiCheck, check_page, read_model, until_answered
-from cloud import API, API_FLAGS, PAGE, PAGE_FLAGS, PREVIOUS, Cloud, ReleaseError, Service, gcloud, say
+from cloud_run import API, API_FLAGS, PREVIOUS, UI, UI_FLAGS, Cloud, ReleaseError, Service, gcloud, say
+from containers import read_pushed
+from release_checks import ApiCheck, Release, check_ui, read_release, until_answered
 
 OWN_TAG: Final = re.compile(r"r\d{10}")
 RESTORE_ATTEMPTS: Final = 4
@@ -71,66 +72,70 @@ def variable(name: str, pattern: str, meaning: str, default: str = "") -> str:
 
 
 def release(settings: Settings) -> None:
-    """Both services serve the images in API_IMAGE and UI_IMAGE, or what they served before."""
-    version, golden = read_model()
-    by_digest = "an image by digest, HOST/PATH@sha256:…, as `make images PUSH=HOST/PATH` prints it"
-    images = {
-        API: variable("API_IMAGE", r"\S+@sha256:[0-9a-f]{64}", by_digest),
-        PAGE: variable("UI_IMAGE", r"\S+@sha256:[0-9a-f]{64}", by_digest),
-    }
+    """Both services serve the new images, or what they served before."""
+    carried = read_release()
+    images = find_images(carried)
     cloud = settings.cloud
     before = prepare(cloud)
-    checks: Checks = {API: ApiCheck(version, golden, key_header(settings)), PAGE: check_page}
+    checks: Checks = {API: ApiCheck(carried.version, carried.golden(), key_header(settings)), UI: check_ui}
     flags = {
-        API: (*API_FLAGS, *api_environment(settings, version)),
-        PAGE: (*PAGE_FLAGS, *page_environment(settings, before[API].url)),
+        API: (*API_FLAGS, *api_environment(settings, carried)),
+        UI: (*UI_FLAGS, *ui_environment(settings, before[API].url)),
     }
-    tag = datetime.now(UTC).strftime(
-        "r%m%d%H%M%S"
-    )  # never used before: an old tag's address may lead elsewhere a while
+    # never used before: an old tag's address may lead elsewhere a while
+    tag = datetime.now(UTC).strftime("r%m%d%H%M%S")
     with restored_on_failure(cloud, before):
-        for name in (API, PAGE):
+        for name in (API, UI):
             cloud.deploy(name, images[name], tag, flags[name])
         new = cloud.services()
-        for name in (API, PAGE):
+        for name in (API, UI):
             say(f"ask {new[name].tags[tag]} at {new[name].addresses[tag]}")
             until_answered(partial(checks[name], new[name].addresses[tag]), settings.patience)
-        shift_both(settings, before, {name: new[name].tags[tag] for name in (API, PAGE)}, checks)
+        shift_both(settings, before, {name: new[name].tags[tag] for name in (API, UI)}, checks)
+
+
+def find_images(carried: Release) -> dict[str, str]:
+    """By digest: those in API_IMAGE and UI_IMAGE, or else those that were pushed from here."""
+    variables = {API: "API_IMAGE", UI: "UI_IMAGE"}
+    if not any(os.environ.get(name) for name in variables.values()):
+        return read_pushed(carried)
+    by_digest = "an image by digest, HOST/PATH@sha256:…, as `make images PUSH=HOST/PATH` prints it"
+    return {service: variable(name, r"\S+@sha256:[0-9a-f]{64}", by_digest) for service, name in variables.items()}
 
 
 def back(settings: Settings) -> None:
     """Both services serve the pair that served before, or what they serve now."""
     now = settings.cloud.services()
-    for name in (API, PAGE):
+    for name in (API, UI):
         if name not in now or PREVIOUS not in now[name].tags:
             raise ReleaseError(f"{name} has no former revision to go back to")
-    checks: Checks = {API: ApiCheck(None, [], {}), PAGE: check_page}
-    for name in (API, PAGE):
+    checks: Checks = {API: ApiCheck(None, [], {}), UI: check_ui}
+    for name in (API, UI):
         until_answered(partial(checks[name], now[name].addresses[PREVIOUS]), settings.patience)
     with restored_on_failure(settings.cloud, now):
-        shift_both(settings, now, {name: now[name].tags[PREVIOUS] for name in (API, PAGE)}, checks)
+        shift_both(settings, now, {name: now[name].tags[PREVIOUS] for name in (API, UI)}, checks)
 
 
 def prepare(cloud: Cloud) -> dict[str, Service]:
     """Both services, each serving something."""
     services = cloud.services()
-    missing = [name for name in (API, PAGE) if name not in services or not services[name].traffic]
+    missing = [name for name in (API, UI) if name not in services or not services[name].traffic]
     for name in missing:
         cloud.create(name)
     if missing:
         services = cloud.services()
-    return {name: services[name] for name in (API, PAGE)}
+    return {name: services[name] for name in (API, UI)}
 
 
 def shift_both(settings: Settings, before: dict[str, Service], revisions: dict[str, str], checks: Checks) -> None:
     """All traffic to `revisions`, one service after the other, each asked at its public address before the next."""
-    for name in (API, PAGE):
+    for name in (API, UI):
         say(f"shift {name}: {before[name].serving} → {revisions[name]}")
         stale = [tag for tag in before[name].tags if OWN_TAG.fullmatch(tag)]
         settings.cloud.shift(name, {revisions[name]: 100}, before[name].serving, stale)
         until_answered(partial(checks[name], before[name].url), settings.patience)
     now = settings.cloud.services()
-    for name in (API, PAGE):
+    for name in (API, UI):
         if now[name].traffic != {revisions[name]: 100}:
             raise ReleaseError(f"{name} should serve {revisions[name]}, but serves {now[name].traffic}")
         say(f"{name} serves {revisions[name]} at {now[name].url}")
@@ -185,9 +190,9 @@ def repairs(cloud: Cloud, before: dict[str, Service]) -> list[list[str]]:
     return calls
 
 
-def api_environment(settings: Settings, version: str) -> tuple[str, ...]:
+def api_environment(settings: Settings, carried: Release) -> tuple[str, ...]:
     """The API is pinned to a version, wherever it loads it from."""
-    variables = {"WINE_MODEL": f"{MODEL}:{version}", "GOOGLE_CLOUD_PROJECT": settings.cloud.project}
+    variables = {"WINE_MODEL": f"{carried.model}:{carried.version}", "GOOGLE_CLOUD_PROJECT": settings.cloud.project}
     secrets = {}
     if settings.registry:
         variables["WINE_REGISTRY"] = settings.registry
@@ -197,8 +202,8 @@ def api_environment(settings: Settings, version: str) -> tuple[str, ...]:
     return environment(variables, secrets)
 
 
-def page_environment(settings: Settings, api_url: str) -> tuple[str, ...]:
-    """The page knows where the API is, its key where one is wanted, and the reports where they are published."""
+def ui_environment(settings: Settings, api_url: str) -> tuple[str, ...]:
+    """The UI knows where the API is, its key where one is wanted, and the reports where they are published."""
     secrets = {"WINE_API_KEY": "wine-api-key:latest"} if settings.key_required else {}
     reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
     return environment({"WINE_API_URL": api_url} | ({"WINE_REPORTS_URL": reports} if reports else {}), secrets)

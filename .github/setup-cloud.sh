@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 : "${GITHUB_REPOSITORY:?is not set: OWNER/NAME of the repository that may deploy}"
 export GCP_PROJECT GCP_REGION=${GCP_REGION:-europe-west1}
 export CLOUDSDK_CORE_PROJECT=$GCP_PROJECT CLOUDSDK_CORE_DISABLE_PROMPTS=1
-api=wine-quality-api page=wine-quality-frontend deployer=wine-quality-deployer
+api=wine-quality-api ui=wine-quality-ui deployer=wine-quality-deployer
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -33,7 +33,7 @@ do_it services enable run.googleapis.com artifactregistry.googleapis.com secretm
   monitoring.googleapis.com
 number=$(gcloud projects describe "$GCP_PROJECT" --format='value(projectNumber)')
 
-echo "── images"
+echo "── container images"
 repository=(wine-quality --location="$GCP_REGION")
 there artifacts repositories describe "${repository[@]}" ||
   do_it artifacts repositories create "${repository[@]}" --repository-format=docker --description="wine quality images"
@@ -44,14 +44,14 @@ JSON
 do_it artifacts repositories set-cleanup-policies "${repository[@]}" --policy="$scratch/cleanup.json"
 
 echo "── service accounts"
-for name in $api $page $deployer; do
+for name in $api $ui $deployer; do
   there iam service-accounts describe "$(account "$name")" || do_it iam service-accounts create "$name" --display-name="$name"
 done
 
 echo "── secrets"
 there secrets describe wine-api-key || openssl rand -hex 32 | tr -d '\n' |
   do_it secrets create wine-api-key --replication-policy=automatic --data-file=-
-for name in $api $page $deployer; do # the deployer asks the golden wines with it
+for name in $api $ui $deployer; do # the deployer asks the golden wines with it
   allow "serviceAccount:$(account "$name")" roles/secretmanager.secretAccessor secrets add-iam-policy-binding wine-api-key
 done
 if [ -n "${WANDB_API_KEY:-}" ]; then
@@ -62,7 +62,7 @@ fi
 
 echo "── services, public, with a placeholder until the first release"
 python3 release.py prepare
-for name in $api $page; do
+for name in $api $ui; do
   allow allUsers roles/run.invoker run services add-iam-policy-binding "$name" --region="$GCP_REGION"
 done
 
@@ -70,7 +70,7 @@ echo "── what the deployer may do, and nothing else"
 who=serviceAccount:$(account $deployer)
 allow "$who" roles/artifactregistry.writer artifacts repositories add-iam-policy-binding "${repository[@]}"
 allow "$who" roles/run.viewer projects add-iam-policy-binding "$GCP_PROJECT" --condition=None
-for name in $api $page; do
+for name in $api $ui; do
   allow "$who" roles/run.developer run services add-iam-policy-binding "$name" --region="$GCP_REGION"
   allow "$who" roles/iam.serviceAccountUser iam service-accounts add-iam-policy-binding "$(account "$name")"
 done

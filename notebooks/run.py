@@ -6,106 +6,25 @@ All in one process, because importing papermill and nbconvert takes longer than 
 """
 
 import argparse
-import ast
-import logging
 import os
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Optional
+from typing import Any
 
-import nbformat
 import redaction
 import tracking
 import yaml
 from nbformat import NotebookNode
-from pydantic import Field, TypeAdapter, ValidationError
+from parameters import Refused, as_declared, checked, declared
 
 from wine_serving.errors import WineServingError
+from wine_serving.verdict import MIME, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
-VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
-SCHEME = "redacted://"  # what papermill writes there has lost its secrets
-VERDICT = "application/vnd.wine-quality.verdict+json"  # the output of 04_evaluation that is its verdict
-
-
-class Refused(Exception):
-    """A parameter that the notebook does not have, or a value that it does not take."""
-
-
-class Parameter(NamedTuple):
-    """A parameter as its notebook declares it: `annotation` is the source text, `adapter` checks values."""
-
-    annotation: str
-    default: Any
-    help: str
-    adapter: TypeAdapter[Any]
-
-
-def declared(notebook: Path) -> dict[str, Parameter]:
-    """The parameters of a notebook: from its one `parameters` cell, with the types that its `types` cell names."""
-    tagged = {
-        tag: [
-            cell.source for cell in nbformat.read(notebook, 4).cells if tag in cell.get("metadata", {}).get("tags", [])
-        ]
-        for tag in ("parameters", "types")
-    }
-    if len(tagged["parameters"]) != 1:
-        raise Refused(f"{notebook.name} has {len(tagged['parameters'])} cells tagged `parameters`: it must have one")
-    types: dict[str, str] = {
-        node.targets[0].id: ast.unparse(node.value)
-        for source in tagged["types"]
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    source = tagged["parameters"][0]
-    return {
-        node.target.id: _parameter(node, types, source.splitlines()[node.end_lineno - 1][node.end_col_offset :])
-        for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and node.end_lineno
-    }
-
-
-def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Parameter:
-    annotation = types.get(name := ast.unparse(node.annotation), name)
-    adapter: TypeAdapter[Any] = TypeAdapter(eval(annotation, dict(VOCABULARY)))  # noqa: S307 - our own notebook's words
-    default = ast.literal_eval(node.value or ast.Constant(None))
-    return Parameter(annotation, default, comment.strip(" #"), adapter)
-
-
-def as_declared(parameter: Parameter, text: str) -> Any:
-    """What a person means who types `text`: the text where the notebook takes it, else a number or a truth value."""
-    meant: Any = text
-    for read in (str, int, float, {"true": True, "false": False}.__getitem__):
-        try:
-            value = read(text)
-            meant = value if meant is text else meant
-            return parameter.adapter.validate_python(value, strict=True)
-        except (ValueError, KeyError):
-            continue
-    return meant
-
-
-def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """The given parameters, or Refused: an unknown name, a wrong type, an impossible value, or a secret."""
-    known = declared(notebook)
-    for name, value in given.items():
-        if redaction.is_secret(name, value):
-            raise Refused(f"{name} looks like a secret: parameters are kept in reports; use an environment variable")
-        if name not in known:
-            raise Refused(f"{notebook.stem} has no parameter {name}; it has {', '.join(known)}")
-        try:
-            known[name].adapter.validate_python(value, strict=True)
-        except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
-            raise Refused(
-                f"{notebook.stem}: {name}={value!r} is refused: {reason} "
-                f"({name}: {known[name].annotation} = {known[name].default!r}, {known[name].help})"
-            ) from None
-    return given
 
 
 def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -> dict[Path, dict[str, Any]]:
@@ -128,76 +47,40 @@ def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -
     return planned
 
 
-class RedactedFiles:
-    """How papermill writes a notebook, while it is executed and afterwards."""
-
-    def write(self, text: str, path: str) -> None:
-        """Write it without the environment's secrets."""
-        redaction.write(Path(path.removeprefix(SCHEME)), text)
-
-    def pretty_path(self, path: str) -> str:
-        """What papermill's own log calls the file."""
-        return path.removeprefix(SCHEME)
-
-
-def execute(notebook: Path, parameters: dict[str, Any], reports: Path) -> NotebookNode | None:
+def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, informs: bool) -> NotebookNode | None:
     """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; the executed one when none did."""
-    import papermill  # late: these two imports cost seconds, and a refused parameter needs neither
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.iorw import papermill_io
-    from report import render
-    from traitlets.config import Config
+    import execution  # late: papermill and nbconvert cost seconds, and a refused parameter needs neither
+    from pages import render
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about annotations that we have checked ourselves
-    papermill_io.register(SCHEME, RedactedFiles())
     executed, started = reports / notebook.name, time.perf_counter()
+    os.environ["PAPERMILL_OUTPUT_PATH"] = str(executed)  # where the notebook finds what it has shown so far
     say(f"── {notebook.stem}")
     done, failure = None, None
     tracking.begin()
     try:
-        done = papermill.execute_notebook(
-            notebook,
-            f"{SCHEME}{executed}",
-            parameters,
-            kernel_name="python3",
-            cwd=NOTEBOOKS,
-            progress_bar=sys.stderr.isatty(),
-            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-        )
-    except PapermillExecutionError as error:
-        failure = f"{error.ename}: {error.evalue}"
+        done = execution.execute(notebook, parameters, executed, tell=lambda line: say(f"   {line}"))
+    except execution.Stopped as stopped:
+        failure = stopped
     page = render(executed)
     tracking.add_report(page, failed=failure is not None)
     say(f"   {time.perf_counter() - started:.0f} s, report: {page}")
     if failure:
-        complain(f"{notebook.stem} stopped: {failure}")
+        complain(f"{notebook.stem} stopped: {failure}{'; it only informs, what was decided stands' if informs else ''}")
     return done
 
 
-def verdict_of(executed: NotebookNode) -> dict[str, Any] | None:
+def verdict_of(executed: NotebookNode) -> Verdict | None:
     """The verdict that an executed notebook has come to, if that is what it does."""
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    found = [output["data"][VERDICT] for output in outputs if VERDICT in output.get("data", {})]
-    return found[-1] if found else None
+    found = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+    return Verdict.read(found[-1]) if found else None
 
 
-def outcome(verdict: dict[str, Any], reports: Path) -> str:
-    """The verdict as a person at the terminal wants it."""
-    lines = [f"Verdict: {verdict['verdict']}"]
-    lines += [f"  {reason}" for reason in verdict["reasons"]]
-    for role in ("candidate", "production"):
-        if model := verdict[role]:
-            metrics = model["metrics"]
-            figures = [
-                f"{label} {each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
-                for label, name in {"RMSE": "rmse", "MSE": "mse", "MAE": "mae", "R²": "r2"}.items()
-                if (each := metrics.get(name))
-            ]
-            lines.append(f"{role.capitalize()} {model['version']} on the test wines: {', '.join(figures)}")
-    lines.append(
-        f"Promoted: {verdict['candidate']['version']} is now production" if verdict["promoted"] else "Promoted: nothing"
+def outcome(verdict: Verdict, reports: Path) -> str:
+    """The verdict, and where to read more of it, as a person at the terminal wants it."""
+    return "\n".join(
+        [*verdict.told(), f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"]
     )
-    return "\n".join([*lines, f"Report: {reports / '04_evaluation.html'}", f"Front page: {reports / 'index.html'}"])
 
 
 def say(text: object) -> None:
@@ -217,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
+    parser.add_argument("--afterwards", help="a notebook that only informs: it may fail")
     parser.add_argument("--typed", default="", help="further -p NAME VALUE in one text, as make's PARAMS holds them")
     given = parser.parse_args(arguments)
     try:
@@ -229,7 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
         complain(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}")
         return 2
     try:
-        todo = plan(given.notebooks, given.profile, dict(given.p), given.reports)
+        names = [*given.notebooks, *filter(None, [given.afterwards])]
+        todo = plan(names, given.profile, dict(given.p), given.reports)
     except Refused as refused:
         complain(refused)
         return 2
@@ -239,27 +124,30 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         tracking.check_registry()
         given.reports.mkdir(parents=True, exist_ok=True)
-        return carry_out(todo, given.reports)
+        return carry_out(todo, given.reports, given.afterwards)
     except WineServingError as error:
         complain(error)
         return 1
+    except KeyboardInterrupt:
+        complain("Stopped by Ctrl-C: what was published stays, the notebook that ran has published nothing more")
+        return 130
 
 
-def carry_out(todo: dict[Path, dict[str, Any]], reports: Path) -> int:
-    """Run the notebooks; what needs a finished report follows at once. 0 when all ran, 1 when one failed."""
-    verdict = None
+def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str | None = None) -> int:
+    """Run the notebooks, up to one that fails, and write the front page. 0 when all ran that must, else 1."""
+    from front_page import write_front_page  # late, as above
+
+    verdict, failed = None, False
     for notebook, parameters in todo.items():
-        if (executed := execute(notebook, parameters, reports)) is None:
-            return 1
-        from report import publish_evaluation, write_front_page  # late, as above
-
-        if judged := verdict_of(executed):
-            verdict = judged
-            publish_evaluation(verdict, reports)
-        write_front_page(reports)
-    if verdict:
+        executed = execute(notebook, parameters, reports, informs=notebook.stem == afterwards)
+        if executed is None:
+            failed = notebook.stem != afterwards
+            break
+        verdict = verdict_of(executed) or verdict
+    write_front_page(reports)
+    if verdict and not failed:
         say(outcome(verdict, reports))
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,45 +1,20 @@
-"""What the runner knows of W&B and a notebook does not: who is logged in, and which execution a run belongs to.
+"""What the runner knows of W&B and a notebook does not: which execution a run belongs to, and its finished report."""
 
-python notebooks/tracking.py jupyterlab notebooks   # run a module in which notebooks are tracked as under make
-"""
-
-import netrc
 import os
 import secrets
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from wine_serving.registry import current_commit, open_registry, tracking
-from wine_serving.settings import ROOT, Settings
-from wine_serving.wandb_errors import explain
-
-DEFAULTS = {  # quiet, bounded, and this project's only; what the environment says comes first
-    "WANDB_DIR": str(ROOT / "artifacts"),
-    "WANDB_SILENT": "true",
-    "WANDB_CONSOLE": "off",
-    "WANDB_ERROR_REPORTING": "false",
-    "WANDB_DISABLE_GIT": "true",
-    "WANDB_DISABLE_CODE": "true",
-    "WANDB_INIT_TIMEOUT": "10",
-    "WANDB_FINISH_TIMEOUT": "15",
-    "WANDB_FINISH_TIMEOUT_RAISES": "true",
-    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime keeps what runs here to itself, whichever notebook imports it first
-}
-HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")  # where `wandb login` logs in to by default
+from wine_serving.registry import open_registry, tracking
+from wine_serving.registry.wandb_sdk import explain, prepare_environment
+from wine_serving.settings import Settings
 
 
 def prepare() -> None:
-    """Set the variables with which all notebooks of this execution are tracked, offline when there is no key."""
-    for name, default in DEFAULTS.items():
-        os.environ.setdefault(name, default)
-    Path(os.environ["WANDB_DIR"]).mkdir(parents=True, exist_ok=True)
-    if not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or has_login()):
-        os.environ.setdefault("WANDB_MODE", "offline")
+    """Set the variables with which all notebooks of this execution are tracked."""
+    prepare_environment()
     os.environ.setdefault("WANDB_RUN_GROUP", time.strftime("pipeline-%Y%m%d-%H%M%S"))
-    if commit := current_commit():
-        os.environ.setdefault("WANDB_GIT_COMMIT", commit)
 
 
 def begin() -> None:
@@ -63,16 +38,6 @@ def add_report(page: Path, failed: bool) -> None:
         raise explain(error, place["project"]) from None
 
 
-def has_login() -> bool:
-    """Whether `wandb login` has left a key on this machine."""
-    server = os.environ.get("WANDB_BASE_URL")
-    hosts = (urlsplit(server).netloc, urlsplit(server).hostname) if server else HOSTS
-    for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
-        if path and Path(path).is_file():
-            return any(netrc.netrc(path).authenticators(str(host)) for host in hosts)
-    return False
-
-
 def check_registry() -> None:
     """Ask the registry something, so that a wrong key or a dead server is said before a notebook starts."""
     settings = Settings.from_environment()
@@ -81,6 +46,12 @@ def check_registry() -> None:
     registry.close()
 
 
-if __name__ == "__main__":
-    prepare()
-    os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])  # noqa: S606 - make's own words
+if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's and tracked as the runner's are
+    from jupyterlab.labapp import main
+
+    prepare_environment()
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([os.environ.get("JUPYTER_CONFIG_PATH") or settings, settings])
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container
+    main([*sys.argv[1:], *(["--allow-root"] if as_root else [])])

@@ -1,6 +1,7 @@
 """Set up the environment that make uses: `.venv` with the locked packages, or what the active conda environment lacks.
 
-    python3 requirements/environment.py
+    python3 requirements/environment.py                    # set up
+    .venv/bin/python requirements/environment.py check-notebooks   # that they are as git keeps them
 
 Only the standard library is needed, and any Python from 3.8 on can run it: the one that goes into `.venv` is looked for
 here; PYTHON names another. An environment belongs to the folder that it was made in, as its programs and the project
@@ -10,6 +11,7 @@ are found there by absolute paths: one that was copied or moved is made anew.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +25,7 @@ READY = VENV / ".ready"  # there once it is complete: the folder that it was mad
 ASKED = VENV / ".python"  # the Python that was asked for by name
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 NAMES = ("python3", "python", *(f"python{version}" for version in reversed(SUPPORTED)))
-STRIP = "-m nbstripout --keep-id --extra-keys metadata.language_info.version"
+STRIP = "-m nbstripout --keep-id --extra-keys 'metadata.kernelspec metadata.language_info'"
 
 
 class Failed(Exception):
@@ -118,8 +120,19 @@ def set_up_conda() -> None:
         install_project(sys.executable)
 
 
+def check_notebooks() -> None:
+    """Each is as the filter leaves it: without outputs, counts, and traces of the machine that ran it."""
+    if not run(sys.executable, *shlex.split(STRIP), "--verify", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+        raise Failed("notebooks hold what git does not keep: commit them again, now that the filter is set up")
+
+
 if __name__ == "__main__":
     try:
-        set_up_conda() if os.environ.get("WINE_ENV") == "conda" else set_up(os.environ.get("PYTHON"))
+        if sys.argv[1:] == ["check-notebooks"]:
+            check_notebooks()
+        elif os.environ.get("WINE_ENV") == "conda":
+            set_up_conda()
+        else:
+            set_up(os.environ.get("PYTHON"))
     except Failed as failed:
         sys.exit(str(failed))

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from tests.conftest import ROOT
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 QUIET = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"ast_node_interactivity": "none"}})
 
@@ -35,13 +35,21 @@ def environment(registry: Path) -> Iterator[None]:
     wandb.teardown()  # its settings live as long as the process, and would reach other tests
 
 
+class Cell(NamedTuple):
+    """One code cell: its source and its tags, by which tests address it."""
+
+    source: str
+    tags: tuple[str, ...]
+
+
 class Cells:
     """A notebook that is run a few cells at a time; `names` holds what its cells have defined."""
 
     def __init__(self, notebook: str, **parameters: Any) -> None:
         cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
-        code = [cell for cell in cells if cell.cell_type == "code"]
-        self._waiting = [(cell.source, "parameters" in cell.metadata.get("tags", [])) for cell in code]
+        self._waiting = [
+            Cell(cell.source, tuple(cell.metadata.get("tags", []))) for cell in cells if cell.cell_type == "code"
+        ]
         self._parameters = parameters
         InteractiveShell.clear_instance()
         self._shell = InteractiveShell.instance(config=QUIET)
@@ -49,27 +57,28 @@ class Cells:
         self.names: dict[str, Any] = self._shell.user_ns
 
     def run(self, *, before: str | None = None) -> Self:
-        """Run the cells up to the one whose source holds `before`, or all; raises what a cell raises."""
-        while self._waiting and not (before and before in self._waiting[0][0]):
-            source, is_parameters = self._waiting.pop(0)
+        """Run the cells up to the one tagged `before`, or all; raises what a cell raises."""
+        while self._waiting and before not in self._waiting[0].tags:
+            cell = self._waiting.pop(0)
             with warnings.catch_warnings():  # they are shown to who reads the notebook, and stop nothing
                 warnings.simplefilter("default")
-                self._shell.run_cell(source, silent=True).raise_error()
-            if is_parameters:
+                self._shell.run_cell(cell.source, silent=True).raise_error()
+            if "parameters" in cell.tags:
                 self.names.update(self._parameters)
         plt.close("all")
-        assert self._waiting or not before, f"no cell holds {before!r}"
+        assert self._waiting or not before, f"no cell is tagged {before!r}"
         return self
 
-    def change(self, old: str, new: str) -> Self:
-        """Edit the one cell that holds `old`, as a data scientist would."""
-        (place,) = [number for number, (source, _) in enumerate(self._waiting) if old in source]
-        self._waiting[place] = (self._waiting[place][0].replace(old, new), False)
+    def change(self, tag: str, old: str, new: str) -> Self:
+        """Edit the one cell with that tag, as a data scientist would."""
+        (place,) = [number for number, cell in enumerate(self._waiting) if tag in cell.tags]
+        assert old in self._waiting[place].source
+        self._waiting[place] = self._waiting[place]._replace(source=self._waiting[place].source.replace(old, new))
         return self
 
     def skip(self, *, to: str) -> Self:
-        """Leave out the cells up to the one whose source holds `to`."""
-        while to not in self._waiting[0][0]:
+        """Leave out the cells up to the one with that tag."""
+        while to not in self._waiting[0].tags:
             self._waiting.pop(0)
         return self
 

@@ -8,18 +8,19 @@ import pytest
 
 from tests import tiny
 from wine_serving.registry import MODEL
-from wine_serving.registry_folder import FolderRegistry
+from wine_serving.registry.folder import FolderRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytest_plugins = ["tests.browser", "tests.cells", "tests.wandb_server.fixtures"]
+pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
 
 
 LONGEST_FIRST = (
-    *("test_pipeline", "test_ui_browser", "test_evaluation", "test_tracking", "test_another_table", "test_setup"),
-    *("test_registry_wandb", "test_data", "test_lifecycle", "test_sync"),
+    *("notebooks/test_evaluation", "notebooks/test_run", "ui/test_browser", "notebooks/test_cells_run_again"),
+    *("notebooks/test_tracking", "notebooks/test_another_table", "delivery/test_environment", "notebooks/test_audit"),
+    *("registry/test_wandb", "notebooks/test_01_data", "notebooks/test_redaction", "registry/test_copies"),
 )
 
 

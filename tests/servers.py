@@ -1,4 +1,4 @@
-"""Real servers as processes of their own, on loopback, for as long as a test needs them."""
+"""Real servers as processes of their own, on loopback, while a test needs them, and an API that all may ask."""
 
 import os
 import signal
@@ -6,13 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
+import pytest
 
 from tests.conftest import ROOT
+from wine_serving.registry.folder import FolderRegistry
 
 PATIENCE = 60.0  # seconds until a start counts as failed; an ordinary one takes one or two
 
@@ -67,16 +70,32 @@ class Server:
             self.stop()
 
 
-def api(log: Path, port: int | None = None, **variables: str) -> Server:
+def api(log: Path, port: int | None = None, /, **variables: str) -> Server:
     """The API, not started yet."""
     port = port or free_port()
     command = [sys.executable, "-m", "uvicorn", "wine_serving.app:app", "--host", "127.0.0.1", "--port", str(port)]
-    return Server([*command, "--no-access-log"], "/live", log, port, **variables)
+    return Server([*command, "--no-access-log"], "/live", log, port, ROOT, **variables)
 
 
-def page(log: Path, **variables: str) -> Server:
+def ui(log: Path, **variables: str) -> Server:
     """The page, not started yet."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", "--server.address", "127.0.0.1"]
     options = ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
-    return Server([*command, *options], "/_stcore/health", log, port, **variables)
+    return Server([*command, *options], "/_stcore/health", log, port, ROOT, **variables)
+
+
+@pytest.fixture(scope="session")
+def server(served_registry: FolderRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running API with the small bundle in production."""
+    log = tmp_path_factory.mktemp("api") / "log"
+    variables = {"WINE_REGISTRY": f"folder:{served_registry.root}", "GOOGLE_CLOUD_PROJECT": "cellar"}
+    with api(log, **variables) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A connection to it."""
+    with httpx.Client(base_url=server.address) as connected:
+        yield connected

@@ -1,15 +1,17 @@
 """Made-up wines and a small real bundle trained on them, in a second: what most tests stand on."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pandas as pd
 import sklearn
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestRegressor
 
+from wine_serving import bundle
 from wine_serving.bundle import (
     Bundle,
     Calibration,
@@ -22,8 +24,8 @@ from wine_serving.bundle import (
     Reference,
 )
 from wine_serving.registry import DATASET, Record
-from wine_serving.registry_folder import FolderRegistry
-from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET, encode_columns
 
 CENTERS = {  # mean and standard deviation of each measurement, roughly as in Vinho Verde
     "fixed_acidity": (7.2, 0.8),
@@ -60,44 +62,45 @@ def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
     return registry.publish(directory, DATASET, kind="dataset")
 
 
-def encode_table(table: pd.DataFrame) -> np.ndarray:
-    """The model's input, float32 of shape (n, len(INPUTS))."""
-    codes = table[SEGMENT].map({segment: code for code, segment in enumerate(SEGMENTS)})
-    return table.assign(**{SEGMENT: codes})[list(INPUTS)].to_numpy(np.float32)
-
-
-def as_wines(table: pd.DataFrame) -> list[dict[str, object]]:
+def as_wines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON objects that the API takes."""
-    return table[list(INPUTS)].to_dict("records")
+    return table[list(INPUTS)].to_dict("records", into={})
 
 
 def write_bundle(directory: Path, seed: int = 0, trees: int = 10, rows: int = 400) -> Bundle:
     """Train a small forest on made-up wines and write it to `directory` as a bundle."""
     table = made_up_wines(rows, seed)
     train, calibration = table.iloc[: rows * 3 // 4], table.iloc[rows * 3 // 4 :]
-    forest = RandomForestRegressor(trees, min_samples_leaf=3, random_state=seed).fit(encode_table(train), train[TARGET])
-    directory.mkdir(parents=True, exist_ok=True)
+    forest = RandomForestRegressor(trees, min_samples_leaf=3, random_state=seed).fit(
+        encode_columns(train), train[TARGET]
+    )
     model = to_onnx(
         forest,
         initial_types=[("features", FloatTensorType([None, len(INPUTS)]))],
         final_types=[("quality", FloatTensorType([None, 1]))],
     )
-    onnx.save(model, directory / "model.onnx")
-    metadata = _metadata(forest, train, calibration)
-    (directory / "metadata.json").write_text(metadata.model_dump_json(indent=1))
-    (directory / "reference.json").write_text(_reference(forest, train).model_dump_json(indent=1))
-    (directory / "MODEL_CARD.md").write_text("# A small forest\n\nTrained on made-up wines.\n")
-    (directory / "DATASET_CARD.md").write_text("# Made-up wines\n")
-    return Bundle.load(directory)
+    return bundle.write_bundle(
+        directory,
+        model.SerializeToString(),
+        _metadata(forest, train, calibration),
+        _reference(forest, train),
+        card="# A small forest\n\nTrained on made-up wines.\n",
+        dataset_card="# Made-up wines\n",
+    )
+
+
+def by_segment(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The wines of each segment."""
+    return {segment: table[table[SEGMENT] == segment] for segment in SEGMENTS}
 
 
 def _metadata(forest: RandomForestRegressor, train: pd.DataFrame, calibration: pd.DataFrame) -> Metadata:
     residuals, half_width = {}, {}
-    for segment, part in calibration.groupby(SEGMENT):
-        errors = np.sort(part[TARGET].to_numpy() - forest.predict(encode_table(part)))
-        residuals[str(segment)] = errors.tolist()
+    for segment, part in by_segment(calibration).items():
+        errors = np.sort(part[TARGET].to_numpy() - forest.predict(encode_columns(part)))
+        residuals[segment] = errors.tolist()
         k = int(np.ceil(0.9 * (len(errors) + 1)))
-        half_width[str(segment)] = float(np.sort(np.abs(errors))[k - 1])
+        half_width[segment] = float(np.sort(np.abs(errors))[k - 1])
     return Metadata(
         features=[
             FeatureSpec(name=f.name, unit=f.unit, minimum=train[f.name].min(), maximum=train[f.name].max())
@@ -118,12 +121,12 @@ def _metadata(forest: RandomForestRegressor, train: pd.DataFrame, calibration: p
 
 def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
     golden, background = train.iloc[:8], train.sample(100, random_state=0)
-    scores = forest.predict(encode_table(golden))
-    by_segment = dict(list(train.groupby(SEGMENT)))
+    scores = forest.predict(encode_columns(golden))
+    parts = by_segment(train)
     return Reference(
         golden=[Golden(wine=wine, quality=score) for wine, score in zip(as_wines(golden), scores, strict=True)],
-        background=encode_table(background).tolist(),
-        typical_score=float(forest.predict(encode_table(background)).mean()),
+        background=encode_columns(background).tolist(),
+        typical_score=float(forest.predict(encode_columns(background)).mean()),
         presets=[
             Preset(
                 name=f"typical-{segment}",
@@ -131,20 +134,18 @@ def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
                 wine=as_wines(part)[0],
                 quality=int(part[TARGET].iloc[0]),
             )
-            for segment, part in by_segment.items()
+            for segment, part in parts.items()
         ],
-        distribution={segment: part[TARGET].value_counts().to_dict() for segment, part in by_segment.items()},
-        typical={segment: part[list(MEASUREMENTS)].median().to_dict() for segment, part in by_segment.items()},
-        usual={
-            segment: {name: tuple(part[name].quantile([0.05, 0.95])) for name in MEASUREMENTS}
-            for segment, part in by_segment.items()
-        },
-        ranges={
-            segment: {name: (part[name].min(), part[name].max()) for name in MEASUREMENTS}
-            for segment, part in by_segment.items()
-        },
-        novelty={segment: _novelty(part[list(MEASUREMENTS)].to_numpy()) for segment, part in by_segment.items()},
+        distribution={segment: Counter(part[TARGET].tolist()) for segment, part in parts.items()},
+        typical={segment: {name: part[name].median() for name in MEASUREMENTS} for segment, part in parts.items()},
+        usual={segment: _between(part, 0.05, 0.95) for segment, part in parts.items()},
+        ranges={segment: _between(part, 0, 1) for segment, part in parts.items()},
+        novelty={segment: _novelty(part[list(MEASUREMENTS)].to_numpy()) for segment, part in parts.items()},
     )
+
+
+def _between(wines: pd.DataFrame, low: float, high: float) -> dict[str, tuple[float, float]]:
+    return {name: (float(wines[name].quantile(low)), float(wines[name].quantile(high))) for name in MEASUREMENTS}
 
 
 def _novelty(values: np.ndarray) -> Novelty:

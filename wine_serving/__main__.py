@@ -1,41 +1,16 @@
-"""Commands for the registry: `python -m wine_serving promote`, `rollback`, `history`, `export` and `sync`."""
+"""Commands for the registry: `python -m wine_serving promote`, `rollback`, `history`, `copy`, `sync` and `export`."""
 
 import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from wine_serving.bundle import Bundle
-from wine_serving.errors import RegistryError, WineServingError
-from wine_serving.registry import MODEL, PRODUCTION, AliasMove, Record, Registry, current_user, open_registry
-from wine_serving.registry_folder import FolderRegistry
-from wine_serving.registry_wandb import WandbRegistry
+from wine_serving import promotion
+from wine_serving.bundle import REFERENCE_FILE
+from wine_serving.errors import WineServingError
+from wine_serving.registry import MODEL, PRODUCTION, Registry, open_registry
+from wine_serving.registry.copies import copy, export, synchronize
 from wine_serving.settings import Settings
-from wine_serving.sync import synchronize
-
-
-def promote(registry: Registry, version: str, reason: str) -> str:
-    """Point `production` at `version` once its bundle has loaded and answered its golden wines; says what was done."""
-    if not reason.strip():
-        raise RegistryError('a promotion by hand needs a reason: make promote VERSION=vN REASON="…"')
-    record = registry.record(f"{MODEL}:{version}")
-    standing = registry.aliases(MODEL).get(PRODUCTION)
-    if standing == record.version:
-        return f"{record.ref} is {PRODUCTION} already"
-    Bundle.load(registry.fetch(record.ref)).check_golden()
-    registry.move_alias(MODEL, PRODUCTION, record.version, reason=reason, by=current_user(), expected=standing)
-    return f"{PRODUCTION}: {standing or 'nothing'} → {record.ref} ({reason})"
-
-
-def rollback(registry: Registry, reason: str) -> str:
-    """Point `production` back at the version that stood before; says what was done."""
-    standing = registry.aliases(MODEL).get(PRODUCTION)
-    history = registry.history(MODEL)
-    if standing is None or history[-1].previous is None:
-        raise RegistryError(
-            f"there is nothing to roll back to: {PRODUCTION} was never moved from one version to another"
-        )
-    return promote(registry, history[-1].previous, reason or f"rollback from {standing}")
 
 
 def show_history(registry: Registry) -> str:
@@ -47,33 +22,21 @@ def show_history(registry: Registry) -> str:
     return "\n".join(moves) or f"{PRODUCTION} was never set"
 
 
-def export(registry: Registry, refs: list[str], directory: Path) -> str:
-    """Copy versions, each with its record and aliases, into a folder registry in `directory`; says which."""
-    copies = FolderRegistry(directory)
-    records = [registry.record(ref) for ref in refs]
-    for record in records:
-        copies.adopt(record, registry.fetch(record.ref), last_moves(registry, record))
-        copies.fetch(record.ref)
-    return f"{', '.join(record.ref for record in records)} → {directory}"
-
-
-def last_moves(registry: Registry, record: Record) -> list[AliasMove]:
-    """Who pointed each alias of a version at it, when and why."""
-    aliases = registry.aliases(record.collection)
-    standing = [alias for alias, version in aliases.items() if version == record.version]
-    return [registry.history(record.collection, alias)[-1] for alias in standing]
-
-
-def sync(folder: str, project: Registry) -> Iterator[str]:
-    """Push runs and versions of the folder to a W&B project; a line for each, with what it is called there."""
-    if not isinstance(project, WandbRegistry):
-        raise RegistryError("say where to: make sync WINE_REGISTRY=wandb:ENTITY/PROJECT")
-    done = False
-    for line in synchronize(open_registry(f"folder:{folder}"), project):
-        done = True
-        yield line
-    if not done:
-        yield f"{project} has it all already"
+def carry_out(given: argparse.Namespace, registry: Registry) -> Iterator[str]:
+    """Do what the command says; a line for each thing done."""
+    match given.command:
+        case "promote":
+            yield promotion.by_hand(registry, given.version, given.reason)
+        case "rollback":
+            yield promotion.back(registry, given.reason)
+        case "copy":
+            yield from copy(registry, open_registry(given.target), given.ref or None)
+        case "sync":
+            yield from synchronize(open_registry(f"folder:{given.folder}"), registry)
+        case "export":
+            yield export(registry, given.ref, given.directory, REFERENCE_FILE)
+        case _:
+            yield show_history(registry)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,26 +49,19 @@ def main(arguments: list[str] | None = None) -> int:
     back = commands.add_parser("rollback", help="point production at the version before")
     back.add_argument("--reason", default="", help="kept in the history")
     commands.add_parser("history", help="who moved production, when and why")
-    copy = commands.add_parser("export", help="copy versions into a folder registry, such as the API image carries")
-    copy.add_argument("directory", type=Path)
-    copy.add_argument("ref", nargs="+", help="NAME:ALIAS or NAME:vN")
+    other = commands.add_parser("copy", help="copy versions to another registry, with all that is known of them")
+    other.add_argument("target", help="folder:PATH or wandb:ENTITY/PROJECT")
+    other.add_argument("ref", nargs="*", help="NAME:ALIAS or NAME:vN; all versions when none is given")
+    image = commands.add_parser("export", help="copy versions into a folder registry that the API image carries")
+    image.add_argument("directory", type=Path)
+    image.add_argument("ref", nargs="+", help="NAME:ALIAS or NAME:vN")
     push = commands.add_parser("sync", help="push what was made in the folder to the W&B project of WINE_REGISTRY")
     push.add_argument("--folder", default="artifacts/registry", help="the folder, relative to the repository")
     given = parser.parse_args(arguments)
     try:
         registry = open_registry(Settings.from_environment().registry)
-        match given.command:
-            case "promote":
-                print(promote(registry, given.version, given.reason))
-            case "rollback":
-                print(rollback(registry, given.reason))
-            case "export":
-                print(export(registry, given.ref, given.directory))
-            case "sync":
-                for line in sync(given.folder, registry):
-                    print(line, flush=True)
-            case _:
-                print(show_history(registry))
+        for line in carry_out(given, registry):
+            print(line, flush=True)
     except WineServingError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,44 +4,30 @@ model.onnx        input "features", float32, shape (n, len(INPUTS)); output "qua
 metadata.json     what determines the model (`Metadata`)
 reference.json    what it is compared with (`Reference`), from training wines only
 MODEL_CARD.md     for people
+DATASET_CARD.md   of the dataset that the model was trained on
 """
 
-import math
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12
 
 from wine_serving.errors import BundleError
-from wine_serving.schema import (
-    FEATURES,
-    INPUTS,
-    MEASUREMENTS,
-    SEGMENT,
-    SEGMENTS,
-    TARGET,
-    Feature,
-    Wine,
-    encode,
-    measurements,
-)
+from wine_serving.schema import FEATURES, INPUTS, SEGMENTS, TARGET, Wine, encode
 
 FORMAT: Final = 1
 GOLDEN_TOLERANCE: Final = 1e-3  # quality points; platforms differ by about 1e-5, a wrong input order by tenths
-FEW: Final = 8  # up to so many wines are compared with the training wines one by one
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.json"
 REFERENCE_FILE: Final = "reference.json"
 CARD_FILE: Final = "MODEL_CARD.md"
-DATASET_CARD_FILE: Final = "DATASET_CARD.md"  # of the dataset that the model was trained on
+DATASET_CARD_FILE: Final = "DATASET_CARD.md"
 
 
 class _Part(BaseModel):
@@ -137,69 +123,6 @@ class Reference(_Part):
     novelty: dict[str, Novelty]
 
 
-class Interval(TypedDict):
-    """Where the tasters' grade of such a wine lies with probability `level`."""
-
-    low: float
-    high: float
-    level: float
-
-
-class Grade(TypedDict):
-    """The nearest whole grade, and the share of calibration residuals that puts the wine there."""
-
-    value: int
-    share: float
-
-
-class Unusual(TypedDict):
-    """One way in which a wine is unlike the training wines; `field` is None for the combination of all measurements."""
-
-    field: str | None
-    value: float
-    low: float
-    high: float
-    message: str
-
-
-class Assessment(TypedDict):
-    """What the model says of one wine."""
-
-    quality: float
-    interval: Interval
-    grade: Grade
-    warnings: list[Unusual]
-
-
-class _Known(NamedTuple):
-    """What is known of one segment, laid out for assessing."""
-
-    level: float
-    half_width: float
-    residuals: list[float]  # ascending
-    lowest: list[float]
-    highest: list[float]
-    center: NDArray[np.float64]  # shape (11,)
-    precision: NDArray[np.float64]  # shape (11, 11)
-    threshold: float  # of the squared distance
-
-
-def _outside(feature: Feature, value: float, low: float, high: float, segment: str) -> Unusual:
-    unit = f" {feature.unit}" if feature.unit else ""
-    message = (
-        f"{feature.label} {value:g} lies outside the {segment} wines that the model has seen "
-        f"({low:g} to {high:g}{unit})"
-    )
-    return {"field": feature.name, "value": value, "low": low, "high": high, "message": message}
-
-
-def _unusual_combination(squared: float, threshold: float, segment: str) -> Unusual:
-    message = (
-        f"Each measurement is usual, but hardly any {segment} wine that the model has seen combines them like this"
-    )
-    return {"field": None, "value": math.sqrt(squared), "low": 0.0, "high": math.sqrt(threshold), "message": message}
-
-
 @dataclass(frozen=True)
 class Bundle:
     """A loaded model with what is needed to trust it. The API serves with it and the evaluation judges with it."""
@@ -222,71 +145,9 @@ class Bundle:
         quality: NDArray[np.float32] = self.session.run(None, {"features": rows})[0]
         return quality.reshape(-1)
 
-    def assess(self, wines: Sequence[Wine]) -> list[Assessment]:
-        """Score, interval, grade and warnings for each wine, in order."""
-        if not wines:
-            return []
-        rows = np.array([encode(wine) for wine in wines])
-        scores = self.predict(rows.astype(np.float32)).tolist()
-        usual = self._clearly_usual(rows)
-        return [self._assess(*each) for each in zip(wines, scores, usual, strict=True)]
-
-    def _assess(self, wine: Wine, score: float, usual: bool) -> Assessment:
-        known = self._known[getattr(wine, SEGMENT)]
-        grade = round(score)
-        inside = bisect_left(known.residuals, grade + 0.5 - score) - bisect_left(known.residuals, grade - 0.5 - score)
-        return {
-            "quality": score,
-            "interval": {"low": score - known.half_width, "high": score + known.half_width, "level": known.level},
-            "grade": {"value": grade, "share": inside / len(known.residuals)},
-            "warnings": [] if usual else self.unusual(wine),
-        }
-
-    def unusual(self, wine: Wine) -> list[Unusual]:
-        """The measurements outside the range of the training wines of that segment, or else an unusual combination."""
-        segment = getattr(wine, SEGMENT)
-        known, values = self._known[segment], measurements(wine)
-        found = [
-            _outside(feature, value, low, high, segment)
-            for feature, value, low, high in zip(FEATURES, values, known.lowest, known.highest, strict=True)
-            if not low <= value <= high
-        ]
-        if found:
-            return found
-        offset = np.array(values) - known.center
-        squared = float(known.precision.dot(offset).dot(offset))
-        return [] if squared <= known.threshold else [_unusual_combination(squared, known.threshold, segment)]
-
-    def _clearly_usual(self, rows: NDArray[np.float64]) -> list[bool]:
-        """For each row whether `unusual` need not be asked: asking about many one by one outlasts predicting them."""
-        usual = np.zeros(len(rows), dtype=bool)
-        if len(rows) > FEW:
-            for code, known in enumerate(self._known.values()):
-                of_segment = rows[:, -1] == code
-                values = rows[of_segment, :-1]
-                offset = values - known.center
-                near = ((offset @ known.precision) * offset).sum(axis=1) < known.threshold * (1 - 1e-6)
-                within = ((known.lowest <= values) & (values <= known.highest)).all(axis=1)
-                usual[of_segment] = near & within
-        return usual.tolist()
-
-    @cached_property
-    def _known(self) -> dict[str, "_Known"]:
-        """Calibration and reference by segment, in the order of SEGMENTS."""
-        calibration, reference = self.metadata.calibration, self.reference
-        return {
-            segment: _Known(
-                level=calibration.level,
-                half_width=calibration.half_width[segment],
-                residuals=calibration.residuals[segment],
-                lowest=[reference.ranges[segment][name][0] for name in MEASUREMENTS],
-                highest=[reference.ranges[segment][name][1] for name in MEASUREMENTS],
-                center=np.array(reference.novelty[segment].center),
-                precision=np.array(reference.novelty[segment].precision),
-                threshold=reference.novelty[segment].threshold,
-            )
-            for segment in SEGMENTS
-        }
+    def score(self, wine: Wine) -> float:
+        """Quality of one wine."""
+        return float(self.predict(np.array([encode(wine)], dtype=np.float32))[0])
 
     @cached_property
     def _golden_rows(self) -> NDArray[np.float32]:
@@ -302,6 +163,25 @@ class Bundle:
                     f"golden wine {number} scores {score:.4f} where {golden.quality:.4f} was recorded at training: "
                     f"the model in {self.directory} is not the one that was judged; publish or promote another version"
                 )
+
+
+def write_bundle(
+    directory: Path, model: bytes, metadata: Metadata, reference: Reference, card: str, dataset_card: str
+) -> Bundle:
+    """Write a bundle to `directory`; it comes back loaded, with its golden wines answered. `model`: the ONNX file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / MODEL_FILE).write_bytes(model)
+    texts = {
+        METADATA_FILE: metadata.model_dump_json(indent=1),
+        REFERENCE_FILE: reference.model_dump_json(indent=1),
+        CARD_FILE: card,
+        DATASET_CARD_FILE: dataset_card,
+    }
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    bundle = Bundle.load(directory)
+    bundle.check_golden()
+    return bundle
 
 
 def _read(path: Path, model: type[PartT]) -> PartT:

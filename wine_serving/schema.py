@@ -5,8 +5,10 @@ Another table than wine starts here: the fields of `Wine`, then `SEGMENT` and `T
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -146,6 +148,28 @@ def encode(wine: Wine) -> tuple[float, ...]:
     return *measurements(wine), _code[getattr(wine, SEGMENT)]
 
 
+class Columns(Protocol):
+    """A table by the names of its columns, each of shape (n,): a mapping of arrays or lists, or a data frame."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The column of that name."""
+
+
+def encode_columns(table: Columns) -> NDArray[np.float32]:
+    """The model's input rows, shape (n, len(INPUTS)): what `encode` gives for each wine, in single precision."""
+    return exact_columns(table).astype(np.float32)
+
+
+def exact_columns(table: Columns) -> NDArray[np.float64]:
+    """The same rows in double precision, as measured; a ContractError names a segment that is none of SEGMENTS."""
+    given = np.asarray(table[SEGMENT])
+    matches = np.array([given == segment for segment in SEGMENTS])
+    if not matches.any(axis=0).all():
+        unknown = given[~matches.any(axis=0)][0]
+        raise ContractError(f"{SEGMENT} must be one of {', '.join(SEGMENTS)}, not {unknown}: correct the column")
+    return np.column_stack([*(np.asarray(table[name], np.float64) for name in MEASUREMENTS), matches.argmax(axis=0)])
+
+
 class Problem(NamedTuple):
     """One broken rule: the row (None where only one wine was given), the field (None where none) and a sentence."""
 
@@ -202,7 +226,7 @@ def _shown(value: object) -> str:
 _wines: Final = TypeAdapter(list[Wine])
 
 
-def check_table(rows: Sequence[Mapping[str, object]], source: str) -> list[Wine]:
+def check_table(rows: Sequence[Mapping[Any, object]], source: str) -> list[Wine]:
     """`rows` as wines, or a ContractError that names `source`, the first rows (0-based), columns and rules broken."""
     try:
         return _wines.validate_python(rows)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from wine_ui import about, calm, file, score
+from wine_ui import page_file, page_model, page_wine
+from wine_ui.recovery import guarded
 
 st.set_page_config(page_title="Wine quality", page_icon="🍷", layout="wide")
 st.html(Path(__file__).with_name("style.css"))
 pages = [
-    st.Page(calm.guarded(score.show), title="Score a wine", icon=":material/wine_bar:", url_path="score", default=True),
-    st.Page(calm.guarded(file.show), title="Score a file", icon=":material/table:", url_path="file"),
-    st.Page(calm.guarded(about.show), title="About the model", icon=":material/info:", url_path="about"),
+    st.Page(guarded(page_wine.show), title="Score a wine", icon=":material/wine_bar:", url_path="score", default=True),
+    st.Page(guarded(page_file.show), title="Score a file", icon=":material/table:", url_path="file"),
+    st.Page(guarded(page_model.show), title="About the model", icon=":material/info:", url_path="about"),
 ]
 st.navigation(pages, position="top").run()

@@ -14,8 +14,9 @@ import httpx
 
 from wine_ui.settings import Settings
 
-COLOR: Final = "color"  # the category of a wine, as the API names it
+CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
 
+Schema = Mapping[str, Any]
 Measured = Mapping[str, float | str]
 
 
@@ -68,9 +69,9 @@ class Client:
         """Close its connections."""
         self._http.close()
 
-    def schema(self) -> dict[str, Any]:
-        """The measurements, presets and the distribution of known wines."""
-        return self._ask("GET", "/schema")
+    def schema(self) -> Schema:
+        """The measurements and the category of a wine, presets and the distribution of known wines."""
+        return {"category": CATEGORY} | self._ask("GET", "/schema")
 
     def model(self) -> dict[str, Any]:
         """The version that answers, and how it was judged."""

@@ -5,17 +5,15 @@ the address bar, and in `sheets` while another sheet is on the form.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
-from wine_ui.client import COLOR
+from wine_ui.client import Schema
 from wine_ui.units import NotANumber, read_number
 
 MINE: Final = "mine"
 START: Final = "start"
-
-Schema = Mapping[str, Any]
 
 
 def prepare(schema: Schema) -> None:
@@ -30,14 +28,16 @@ def prepare(schema: Schema) -> None:
             lay(schema, start or MINE)
         else:
             lay(schema, start or schema["presets"][0]["name"])
-    elif COLOR not in state:
+    elif schema["category"]["name"] not in state:
         lay(schema, state.laid)
 
 
 def linked(schema: Schema, given: Mapping[str, str]) -> dict[str, str]:
     """The sheet that an address holds."""
-    color = given[COLOR] if given.get(COLOR) in schema["colors"] else schema["colors"][0]
-    return {field["name"]: given.get(field["name"], "") for field in schema["fields"]} | {COLOR: color}
+    empty = original(schema, MINE)
+    texts = {name: given.get(name, text) for name, text in empty.items()}
+    name = schema["category"]["name"]
+    return texts if texts[name] in schema["colors"] else texts | {name: empty[name]}
 
 
 def link(schema: Schema) -> None:
@@ -53,11 +53,6 @@ def starts(schema: Schema) -> dict[str, str]:
     return {MINE: "My wine"} | {preset["name"]: preset["label"] for preset in schema["presets"]}
 
 
-def colors(schema: Schema) -> dict[str, str]:
-    """The colours, and what they are called."""
-    return {color: color.capitalize() for color in schema["colors"]}
-
-
 def lay(schema: Schema, start: str) -> None:
     """Put a sheet on the form as it was left, or as the preset has it."""
     st.session_state.laid = st.session_state[START] = start
@@ -69,8 +64,8 @@ def original(schema: Schema, start: str) -> dict[str, str]:
     """A sheet as nobody has changed it: a preset's wine, or one where nothing was measured."""
     for preset in schema["presets"]:
         if preset["name"] == start:
-            return {name: value if name == COLOR else f"{value:g}" for name, value in preset["wine"].items()}
-    return {field["name"]: "" for field in schema["fields"]} | {COLOR: schema["colors"][0]}
+            return {name: value if isinstance(value, str) else f"{value:g}" for name, value in preset["wine"].items()}
+    return {field["name"]: "" for field in schema["fields"]} | {schema["category"]["name"]: schema["colors"][0]}
 
 
 def keep(schema: Schema) -> None:
@@ -105,6 +100,11 @@ def tasted(schema: Schema) -> int | None:
         if changed(schema)
         else next((each["quality"] for each in schema["presets"] if each["name"] == start), None)
     )
+
+
+def category(schema: Schema) -> str:
+    """What is chosen on the form, such as the colour."""
+    return str(st.session_state[schema["category"]["name"]])
 
 
 def measured(schema: Schema) -> tuple[dict[str, float], dict[str, str]]:

@@ -24,24 +24,56 @@ def read_number(text: str | None) -> float | None:
 
 
 class Conversion(NamedTuple):
-    """A laboratory's way to report a measurement: what it is called and what makes it the API's."""
+    """A laboratory's unit: what it is called and what makes it the API's."""
 
     label: str
     factor: float
 
 
+class Part(NamedTuple):
+    """A measurement that the laboratory's figure holds and ours does not: `factor` times it is taken off."""
+
+    field: str
+    factor: float
+    rule: str
+
+
+class LabFigure(NamedTuple):
+    """A measurement that laboratories call by another name or give in other units."""
+
+    field: str
+    label: str
+    conversions: tuple[Conversion, ...]
+    part: Part | None = None
+
+    @property
+    def needs(self) -> set[str]:
+        """The measurements that a form must have for this to be converted."""
+        return {self.field, self.part.field} if self.part else {self.field}
+
+
 # Acids are compared by what they neutralize, per proton: acetic 60.05 g/mol, tartaric 75.04, sulfuric 49.04.
-TARTARIC_OF_ACETIC: Final = 1.25  # 75.04 / 60.05: fixed acidity is titratable less this much of volatile acidity
-VOLATILE: Final = (
-    Conversion("g/L as acetic acid", 1.0),
-    Conversion("g/L as sulfuric acid (H₂SO₄)", 1.22),
-    Conversion("g/100 mL as acetic acid", 10.0),
+VOLATILE: Final = LabFigure(
+    "volatile_acidity",
+    "Volatile acidity",
+    (
+        Conversion("g/L as acetic acid", 1.0),
+        Conversion("g/L as sulfuric acid (H₂SO₄)", 1.22),
+        Conversion("g/100 mL as acetic acid", 10.0),
+    ),
 )
-TITRATABLE: Final = (
-    Conversion("g/L as tartaric acid", 1.0),
-    Conversion("g/L as sulfuric acid (H₂SO₄)", 1.53),
-    Conversion("g/100 mL as tartaric acid", 10.0),
+TITRATABLE: Final = LabFigure(
+    "fixed_acidity",
+    "Titratable (total) acidity",
+    (
+        Conversion("g/L as tartaric acid", 1.0),
+        Conversion("g/L as sulfuric acid (H₂SO₄)", 1.53),
+        Conversion("g/100 mL as tartaric acid", 10.0),
+    ),
+    Part("volatile_acidity", 1.25, "Fixed acidity is titratable less volatile acidity"),  # 75.04 / 60.05
 )
+LAB_FIGURES: Final = (VOLATILE, TITRATABLE)  # each after those that it needs
+LAB_QUESTION: Final = "My laboratory reports acidity in another way"
 
 
 def decimals(step: float) -> int:

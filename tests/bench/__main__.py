@@ -12,14 +12,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import onnxruntime
 import pandas as pd
+import psutil
 from sklearn.ensemble import RandomForestRegressor
 
 from tests import tiny
 from tests.bench import pipeline, serving
 from tests.conftest import ROOT
+from wine_serving.bundle import MODEL_FILE
 from wine_serving.errors import WineServingError
 from wine_serving.registry import MODEL, PRODUCTION, open_registry
-from wine_serving.schema import TARGET
+from wine_serving.schema import TARGET, encode_columns
 from wine_serving.settings import Settings
 
 REPORTS = ROOT / "reports"
@@ -39,19 +41,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         forest = RandomForestRegressor(100, min_samples_leaf=3, max_features=4, random_state=0)
-        joblib.dump(forest.fit(tiny.encode_table(train), train[TARGET]), scratch / "forest.joblib")
+        joblib.dump(forest.fit(encode_columns(train), train[TARGET]), scratch / "forest.joblib")
         variables = {"BENCH_FOREST": str(scratch / "forest.joblib"), "WINE_MODEL": record.ref}
         print(f"Serving {record.ref}: {serving.ROUNDS} rounds, the servers in turn", flush=True)
         served = serving.measure(wines, scratch, variables)
         print_serving(served)
         if serving.CORES:
-            serving.psutil.Process().cpu_affinity(serving.CORES)
+            psutil.Process().cpu_affinity(serving.CORES)
         stages = pipeline.added(scratch)
     rmse = pipeline.default_rmse(dataset)
     model = {
         "RMSE, mean of five repeats of 10 folds": float(np.mean(rmse)),
         "RMSE, sd between repeats": float(np.std(rmse, ddof=1)),
-        "model.onnx, MB": (bundle / "model.onnx").stat().st_size / 1e6,
+        "model.onnx, MB": (bundle / MODEL_FILE).stat().st_size / 1e6,
     }
     print_table("Pipeline, quick profile", stages)
     print_table("Default model", {"random forest": model})

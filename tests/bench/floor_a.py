@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from wine_serving.answers import BatchPrediction, Prediction
-from wine_serving.bundle import Assessment
+from wine_serving.api.answers import BatchPrediction, Prediction
+from wine_serving.assessing import Assessment
 from wine_serving.schema import Batch, Wine
 
 ASSESSMENT: Assessment = {

@@ -12,12 +12,11 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from tests import tiny
 from tests.conftest import ROOT
-from wine_serving.schema import TARGET
+from wine_serving.schema import TARGET, encode_columns
 
 sys.path.insert(0, str(ROOT / "notebooks"))
-from run import declared
+from parameters import declared
 
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
 REPEATS, FOLDS = 5, 10
@@ -28,7 +27,7 @@ def added(scratch: Path) -> dict[str, dict[str, float]]:
     registry = {"WINE_REGISTRY": f"folder:{scratch / 'registry'}", "MPLBACKEND": "agg"}
     found = {}
     for stage in STAGES:
-        runner = [sys.executable, ROOT / "notebooks" / "run.py", "--profile", "quick", "--reports", scratch / "reports"]
+        runner = [sys.executable, "notebooks/run.py", "--profile", "quick", "--reports", str(scratch / "reports")]
         whole = seconds([*runner, stage], registry | {"WANDB_MODE": "offline", "WANDB_DIR": str(scratch)})
         plain = f"import sys; sys.path.insert(0, {str(ROOT / 'notebooks')!r})\n" + PLAIN.format(stage=stage)
         alone = seconds([sys.executable, "-c", plain], registry | {"WANDB_MODE": "disabled"})
@@ -44,7 +43,7 @@ Cells("{stage}", **profile).run()
 """
 
 
-def seconds(command: list[str | Path], variables: dict[str, str]) -> float:
+def seconds(command: list[str], variables: dict[str, str]) -> float:
     """Time of one process from start to end."""
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=ROOT)
@@ -62,6 +61,6 @@ def default_rmse(dataset: Path) -> list[float]:
     for repeat in range(REPEATS):
         forest = RandomForestRegressor(**options, random_state=repeat, n_jobs=-1)
         folds = GroupKFold(FOLDS, shuffle=True, random_state=repeat)
-        predicted = cross_val_predict(forest, tiny.encode_table(wines), wines[TARGET], cv=folds, groups=wines["group"])
+        predicted = cross_val_predict(forest, encode_columns(wines), wines[TARGET], cv=folds, groups=wines["group"])
         found.append(float(np.sqrt(mean_squared_error(wines[TARGET], predicted))))
     return found

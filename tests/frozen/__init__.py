@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from tests import tiny
 from wine_serving.schema import FEATURES, INPUTS, MEASUREMENTS, SEGMENTS
 
 HERE: Final = Path(__file__).parent
@@ -43,8 +44,7 @@ def frozen_wines(registry: Path) -> list[dict[str, Any]]:
     wines = pd.concat([known, near, anywhere], ignore_index=True)
     wines[list(MEASUREMENTS)] = wines[list(MEASUREMENTS)].round(4)
     wines["free_sulfur_dioxide"] = wines[["free_sulfur_dioxide", "total_sulfur_dioxide"]].min(axis=1)
-    rows: list[dict[str, Any]] = wines[list(INPUTS)].to_dict("records")
-    return rows
+    return tiny.as_wines(wines)
 
 
 def as_columns(answers: list[dict[str, Any]]) -> dict[str, Any]:

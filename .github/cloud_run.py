@@ -1,0 +1,139 @@
+"""The two services on Cloud Run, through gcloud."""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+API: Final = "wine-quality-api"
+UI: Final = "wine-quality-ui"
+PREVIOUS: Final = "previous"  # the tag of the revision that served before
+PLACEHOLDER: Final = "us-docker.pkg.dev/cloudrun/container/hello"  # Google's own
+GCLOUD_SECONDS: Final = 900
+
+CONTAINER: Final = ("--cpu=1", "--memory=512Mi", "--min-instances=0", "--max-instances=10", "--cpu-boost")
+STARTUP: Final = "periodSeconds=2,timeoutSeconds=2,failureThreshold=60"
+LIVENESS: Final = "periodSeconds=30,timeoutSeconds=5,failureThreshold=3"
+API_FLAGS: Final = (
+    "--port=8000",
+    "--timeout=60",
+    "--concurrency=64",
+    f"--startup-probe=httpGet.path=/health,{STARTUP}",
+    f"--liveness-probe=httpGet.path=/live,{LIVENESS}",
+)
+UI_FLAGS: Final = (
+    "--port=8501",
+    "--timeout=3600",  # a visitor's WebSocket ends with the request time-out
+    "--concurrency=20",
+    "--session-affinity",
+    f"--startup-probe=httpGet.path=/_stcore/health,{STARTUP}",
+    f"--liveness-probe=httpGet.path=/_stcore/health,{LIVENESS}",
+)
+
+
+class ReleaseError(Exception):
+    """What failed, in a sentence."""
+
+
+@dataclass
+class Service:
+    """What Cloud Run says of one service."""
+
+    url: str
+    traffic: dict[str, int] = field(default_factory=dict)  # revision → percent
+    tags: dict[str, str] = field(default_factory=dict)  # tag → revision
+    addresses: dict[str, str] = field(default_factory=dict)  # tag → address of its own
+
+    @property
+    def serving(self) -> str:
+        """The revision with most of the traffic."""
+        return max(self.traffic, key=lambda revision: self.traffic[revision])
+
+    def serves_like(self, other: "Service") -> bool:
+        """Whether traffic is shared out alike and `back` would lead to the same revision."""
+        return self.traffic == other.traffic and self.tags.get(PREVIOUS) == other.tags.get(PREVIOUS)
+
+
+class Cloud:
+    """The two services of one project in one region, through gcloud."""
+
+    def __init__(self, project: str, region: str) -> None:
+        self.project = project
+        self.place = (f"--project={project}", f"--region={region}")
+
+    def services(self) -> dict[str, Service]:
+        """The services that exist."""
+        answer = gcloud("run", "services", "list", *self.place, "--format=json")
+        try:
+            listed = json.loads(answer)
+        except ValueError:
+            raise ReleaseError(f"gcloud lists the services in a form that is no JSON: {answer[:200]}") from None
+        return {item["metadata"]["name"]: parse_service(item) for item in listed}
+
+    def create(self, name: str) -> None:
+        """A public service that serves the placeholder: a first revision cannot be deployed without traffic."""
+        say(f"{name} serves nothing yet: a placeholder first")
+        account = f"--service-account={self.account(name)}"
+        gcloud("run", "deploy", name, f"--image={PLACEHOLDER}", account, "--allow-unauthenticated", *self.place)
+
+    def deploy(self, name: str, image: str, tag: str, flags: tuple[str, ...]) -> None:
+        """A new revision of `name` under `tag`, without traffic."""
+        say(f"deploy {name} without traffic: {image}")
+        account = f"--service-account={self.account(name)}"
+        new = (f"--image={image}", f"--tag={tag}", "--no-traffic", account)
+        gcloud("run", "deploy", name, *new, *CONTAINER, *flags, *self.place)
+
+    def shift(self, name: str, traffic: dict[str, int], previous: str | None, remove: list[str]) -> None:
+        """Share out the traffic of `name`, point the tag `previous` and remove tags, in one call."""
+        gcloud(*self.shift_words(name, traffic, previous, remove))
+
+    def shift_words(self, name: str, traffic: dict[str, int], previous: str | None, remove: list[str]) -> list[str]:
+        """The call that does this."""
+        shares = ",".join(f"{revision}={percent}" for revision, percent in traffic.items())
+        words = ["run", "services", "update-traffic", name, f"--to-revisions={shares}"]
+        if previous:
+            words.append(f"--update-tags={PREVIOUS}={previous}")
+        if remove:
+            words.append(f"--remove-tags={','.join(remove)}")
+        return [*words, *self.place]
+
+    def secret(self, name: str) -> str:
+        """The newest value of a secret."""
+        return gcloud("secrets", "versions", "access", "latest", f"--secret={name}", self.place[0]).strip()
+
+    def account(self, name: str) -> str:
+        """The service account that a service runs as."""
+        return f"{name}@{self.project}.iam.gserviceaccount.com"
+
+
+def parse_service(item: dict[str, Any]) -> Service:
+    """One entry of `gcloud run services list --format=json`."""
+    status = item.get("status", {})
+    service = Service(status.get("url", ""))
+    for target in status.get("traffic", []):
+        revision = target["revisionName"]
+        if target.get("percent"):
+            service.traffic[revision] = service.traffic.get(revision, 0) + target["percent"]
+        if target.get("tag"):
+            service.tags[target["tag"]] = revision
+            service.addresses[target["tag"]] = target["url"]
+    return service
+
+
+def gcloud(*words: str) -> str:
+    """What gcloud prints, or a ReleaseError with its complaint."""
+    command = ["gcloud", *words, "--quiet"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=GCLOUD_SECONDS)
+    except FileNotFoundError:
+        raise ReleaseError("gcloud is not on PATH: install the Google Cloud SDK, then `gcloud auth login`") from None
+    except subprocess.TimeoutExpired:
+        raise ReleaseError(f"`{' '.join(command)}` did not end within {GCLOUD_SECONDS} s") from None
+    if done.returncode:
+        raise ReleaseError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def say(text: str) -> None:
+    """One line of the log, at once."""
+    print(text, flush=True)

@@ -1,0 +1,121 @@
+"""What a pipeline's verdict means for who reads it and for what happens next.
+
+    python3 .github/what_to_deploy.py summary    the verdict and the metrics against production, as Markdown
+    python3 .github/what_to_deploy.py decision   model=vN and deploy=true or false, as outputs of a workflow's step
+
+Promotion and deployment are two things. A push deploys code: with the version that was just promoted, else with the one
+in production. A scheduled or manual retrain deploys only what it promoted. A repository_dispatch trains nothing and
+deploys the version to which somebody moved `production`. Without any production nothing is deployed.
+
+Where there is a verdict there is the environment that reached it; without one any Python can say so.
+"""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from wine_serving.verdict import Verdict
+
+VERDICT: Final = Path(__file__).parents[1] / "reports" / "verdict.json"
+MOVED: Final = "repository_dispatch"
+NOTHING: Final = (None, False, "no version is in production: nothing is built or deployed until one is promoted")
+
+
+def summary(verdict: "Verdict | None") -> str:
+    """Markdown for a step summary and a pull request."""
+    if verdict is None:
+        return (
+            "## No verdict\n\nThe pipeline stopped before it judged. The artifact with the reports holds the page of "
+            "the notebook that failed, up to the failing cell."
+        )
+    promoted = verdict.candidate.version if verdict.promoted else "nothing"
+    lines = [
+        f"## Verdict: {verdict.verdict}",
+        "",
+        f"{verdict.meaning.capitalize()}. Promoted: {promoted}.",
+        "",
+        *(f"- {reason}" for reason in verdict.reasons),
+        "",
+        *table(verdict),
+        "",
+        f"Dataset {verdict.dataset.version}; test split; 95 % intervals in brackets.",
+    ]
+    return "\n".join(lines)
+
+
+def table(verdict: "Verdict") -> list[str]:
+    """The metrics side by side."""
+    from wine_serving.verdict import METRIC_NAMES
+
+    candidate, production = verdict.candidate, verdict.production
+    head = f"production {production.version}" if production else "no production yet"
+    rows = [f"| | candidate {candidate.version} | {head} |", "|---|---|---|"]
+    for name, metric in candidate.metrics.items():
+        theirs = production.metrics.get(name, "") if production else ""
+        rows.append(f"| {METRIC_NAMES.get(name, name)} | {metric} | {theirs} |")
+    return rows
+
+
+def decision(verdict: "Verdict", event: str) -> tuple[str | None, bool, str]:
+    """The version to deploy (None: there is none), whether to deploy it now, and why."""
+    if verdict.promoted:
+        version = verdict.candidate.version
+        return version, True, f"{version} was just promoted"
+    if verdict.production is None:
+        return NOTHING
+    version = verdict.production.version
+    if event == "push":
+        return version, True, f"{verdict.verdict}: the code is deployed with production's {version}"
+    return version, False, f"{verdict.verdict}: a retrain deploys only what it promotes; {version} stays"
+
+
+def moved() -> tuple[str | None, bool, str]:
+    """The same where production was moved outside of any pipeline: what its alias says now, not what an event says."""
+    from wine_serving.errors import NothingPromoted, WineServingError  # late: a summary needs no environment
+    from wine_serving.registry import MODEL, PRODUCTION, open_registry
+    from wine_serving.settings import Settings
+
+    try:
+        version = open_registry(Settings.from_environment().registry).record(f"{MODEL}:{PRODUCTION}").version
+    except NothingPromoted:
+        return NOTHING
+    except WineServingError as error:
+        sys.exit(str(error))
+    return version, True, f"production was moved to {version}"
+
+
+def read() -> "Verdict":
+    """What the pipeline left."""
+    from wine_serving.verdict import Verdict
+
+    return Verdict.read(VERDICT.read_bytes())
+
+
+def main() -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["summary", "decision"])
+    command = parser.parse_args().command
+    verdict = read() if VERDICT.exists() else None
+    event = os.environ.get("GITHUB_EVENT_NAME", "push")
+    if command == "summary":
+        print(summary(verdict))
+    elif verdict is None and event != MOVED:
+        print(f"{VERDICT} is not there: run `make pipeline` first", file=sys.stderr)
+        return 1
+    else:
+        version, deploy, reason = decision(verdict, event) if verdict and event != MOVED else moved()
+        if version and not re.fullmatch(r"v\d+", version):
+            print(f"{version!r} is no version, which is v and a number: nothing is built or deployed", file=sys.stderr)
+            return 1
+        one_line = " ".join(reason.split())  # each line of what is printed here is an output of the workflow's step
+        print(f"model={version or ''}\ndeploy={str(deploy).lower()}\nreason={one_line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

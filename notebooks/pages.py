@@ -1,0 +1,52 @@
+"""The page of an executed notebook: one HTML file that needs no network."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import redaction
+from nbconvert import HTMLExporter
+from pygments.formatters import HtmlFormatter
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(executed: Path) -> Path:
+    """Write the page of an executed notebook beside it: one file that needs no network."""
+    notebook = nbformat.read(executed, 4)
+    notebook.cells.sort(key=place)
+    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
+    report = page_parts() | {"title": title_of(notebook), "caption": caption}
+    body, _ = exporter.from_notebook_node(notebook, resources={"report": report})
+    page = executed.with_suffix(".html")
+    redaction.write(page, body)
+    return page
+
+
+def place(cell: Any) -> int:
+    """What a reader sees first: the question, then what a cell tagged `headline` answers, then the way there."""
+    if cell.cell_type == "markdown" and cell.source.startswith("# "):
+        return 0
+    return 1 if "headline" in cell.metadata.get("tags", []) else 2
+
+
+def page_parts() -> dict[str, Any]:
+    """What every page carries inside: style, script and the colours of code."""
+    light = HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark", nobackground=True).get_style_defs(".highlight")
+    return {
+        "style": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
+        "highlighting": f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}",
+    }
+
+
+def title_of(notebook: Any) -> str:
+    """The first heading."""
+    lines = (line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
+    return next((line.lstrip("# ") for line in lines if line.startswith("# ")), "Report")
+
+
+def caption(cell: Any) -> str:
+    """A figure's text for who cannot see it, as its cell's metadata has it."""
+    return str(cell.metadata.get("caption", "Figure: described in the text above it"))

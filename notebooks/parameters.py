@@ -1,0 +1,93 @@
+"""What a notebook declares in its `parameters` cell, and which values are refused."""
+
+import ast
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Optional
+
+import nbformat
+import redaction
+from pydantic import Field, TypeAdapter, ValidationError
+
+VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
+
+
+class Refused(Exception):
+    """A parameter that the notebook does not have, or a value that it does not take."""
+
+
+class Parameter(NamedTuple):
+    """A parameter as its notebook declares it: `annotation` is the source text, `adapter` checks values."""
+
+    annotation: str
+    default: Any
+    help: str
+    adapter: TypeAdapter[Any]
+
+
+def declared(notebook: Path) -> dict[str, Parameter]:
+    """The parameters of a notebook: from its one `parameters` cell, with the types that its `types` cell names."""
+    cells = nbformat.read(notebook, 4).cells
+    tagged = {
+        tag: [cell.source for cell in cells if tag in cell.metadata.get("tags", [])] for tag in ("parameters", "types")
+    }
+    if len(tagged["parameters"]) != 1:
+        raise Refused(f"{notebook.name} has {len(tagged['parameters'])} cells tagged `parameters`: it must have one")
+    types = {name: text for source in tagged["types"] for name, text in named_types(source, notebook.parent).items()}
+    source = tagged["parameters"][0]
+    return {
+        node.target.id: _parameter(node, types, source.splitlines()[node.end_lineno - 1][node.end_col_offset :])
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and node.end_lineno
+    }
+
+
+def named_types(source: str, folder: Path) -> dict[str, str]:
+    """The types that a cell names, as source text, or takes from a file in `folder`."""
+    found = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found[name] = ast.unparse(value)
+            case ast.ImportFrom(module=module, names=names) if (file := folder / f"{module}.py").is_file():
+                there = named_types(file.read_text(encoding="utf-8"), folder)
+                found |= {each.name: there[each.name] for each in names if each.name in there}
+    return found
+
+
+def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Parameter:
+    annotation = types.get(name := ast.unparse(node.annotation), name)
+    adapter: TypeAdapter[Any] = TypeAdapter(eval(annotation, dict(VOCABULARY)))  # noqa: S307 - our own notebook's words
+    default = ast.literal_eval(node.value or ast.Constant(None))
+    return Parameter(annotation, default, comment.strip(" #"), adapter)
+
+
+def as_declared(parameter: Parameter, text: str) -> Any:
+    """What a person means who types `text`: the text where the notebook takes it, else a number or a truth value."""
+    meant: Any = text
+    for read in (str, int, float, {"true": True, "false": False}.__getitem__):
+        try:
+            value = read(text)
+            meant = value if meant is text else meant
+            return parameter.adapter.validate_python(value, strict=True)
+        except (ValueError, KeyError):
+            continue
+    return meant
+
+
+def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The given parameters, or Refused: an unknown name, a wrong type, an impossible value, or a secret."""
+    known = declared(notebook)
+    for name, value in given.items():
+        if redaction.is_secret(name, value):
+            raise Refused(f"{name} looks like a secret: parameters are kept in reports; use an environment variable")
+        if name not in known:
+            raise Refused(f"{notebook.stem} has no parameter {name}; it has {', '.join(known)}")
+        try:
+            known[name].adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            raise Refused(
+                f"{notebook.stem}: {name}={value!r} is refused: {reason} "
+                f"({name}: {known[name].annotation} = {known[name].default!r}, {known[name].help})"
+            ) from None
+    return given

@@ -1,0 +1,55 @@
+"""What a model is made of: for a name and its parameters, the scikit-learn pipeline, derived features in it.
+
+Training shows it, and whatever else fits a model takes it from here. A derived feature is added by a line in `derive`,
+an estimator by its name in `Estimator` and its lines in `estimator_of`: no other file knows either.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from sklearn.base import RegressorMixin
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from wine_serving.schema import INPUTS, Columns, encode_columns
+
+Estimator = Literal["random_forest", "extra_trees", "hist_gradient_boosting"]
+ESTIMATORS: tuple[str, ...] = get_args(Estimator)
+
+
+def derive(wine: Columns) -> dict[str, Any]:
+    """New columns, by name, from the columns of `wine`: {"dryness": wine["alcohol"] / (wine["residual_sugar"] + 1)}."""
+    return {}
+
+
+def columns(table: Columns) -> pd.DataFrame:
+    """What an estimator sees: a wine's inputs and what is derived from them, in single precision like the export."""
+    inputs = pd.DataFrame(encode_columns(table), columns=list(INPUTS))
+    return inputs.assign(**derive(inputs)).astype(np.float32)
+
+
+def estimator_of(name: str, parameters: Mapping[str, Any], seed: int) -> RegressorMixin:
+    """The estimator of that name, unfitted; it takes of the parameters what it understands."""
+    forest = {option: parameters[option] for option in ("n_estimators", "min_samples_leaf", "max_features")}
+    match name:
+        case "random_forest":
+            return RandomForestRegressor(**forest, random_state=seed)
+        case "extra_trees":
+            return ExtraTreesRegressor(**forest, random_state=seed)
+        case "hist_gradient_boosting":
+            boosting = {"max_iter": parameters["n_estimators"], "min_samples_leaf": 20, "learning_rate": 0.05}
+            return HistGradientBoostingRegressor(**boosting, random_state=seed)
+    raise ValueError(f"there is no estimator {name}: it must be one of {', '.join(ESTIMATORS)}")
+
+
+def recipe(name: str, parameters: Mapping[str, Any], seed: int) -> Pipeline:
+    """From a table of wines to their quality: `recipe(…).fit(wines, grades).predict(others)`."""
+    return make_pipeline(on_columns(), estimator_of(name, parameters, seed))
+
+
+def on_columns() -> FunctionTransformer:
+    """The first step of every pipeline: from a table of wines to the columns that an estimator sees."""
+    return FunctionTransformer(columns)

@@ -1,0 +1,80 @@
+"""The API as a whole: how it starts, ends, and what it is put together from."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from tests import servers, tiny
+from wine_serving.app import create_app
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.settings import Settings
+
+WINE = tiny.as_wines(tiny.made_up_wines(1))[0]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/predict", 405), ("GET", "/nothing", 404)])
+def test_other_routes_and_methods_are_refused_alike(client: httpx.Client, method: str, path: str, status: int) -> None:
+    """The same kind of answer as everywhere."""
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"detail", "errors", "n_errors", "request_id"}
+
+
+def test_no_route_declares_what_never_runs() -> None:
+    """A route's signature is what is done: FastAPI would solve dependencies, and these routes do not ask it to."""
+    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+    assert [route.path for route in routes] == ["/predict", "/predict/batch", "/explain"]
+    assert [dependency for route in routes for dependency in route.dependant.dependencies] == []
+
+
+def test_request_in_flight_is_finished_on_sigterm(promoted: FolderRegistry, tmp_path: Path) -> None:
+    """Half a body is there when the signal comes: no new connection is taken, this one is answered and logged."""
+    body = json.dumps(WINE).encode()
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{promoted.root}") as server:
+        assert server.process
+        port = int(server.address.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head.encode() + body[:20])
+            httpx.get(f"{server.address}/live")  # the server has come round: the half request is being answered
+            server.process.send_signal(signal.SIGTERM)
+            while accepts(port):
+                pass
+            connection.sendall(body[20:])
+            answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.process.wait(20) in (0, -signal.SIGTERM)
+    request_id = json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"]
+    assert request_id in server.log.read_text()
+
+
+def accepts(port: int) -> bool:
+    """Whether a new connection is taken."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_bad_variable_is_refused_at_start(tmp_path: Path) -> None:
+    """One sentence that names it, and no server."""
+    with pytest.raises(AssertionError, match="WINE_REGISTRY='somewhere' cannot be used"):
+        servers.api(tmp_path / "log", WINE_REGISTRY="somewhere").start()
+
+
+def test_serving_imports_nothing_that_it_does_not_need(promoted: FolderRegistry, tmp_path: Path) -> None:
+    """Start-up time and memory are features: no scikit-learn, pandas, plotting or W&B in the process."""
+    with servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{promoted.root}") as server:
+        httpx.post(f"{server.address}/explain", json=WINE).raise_for_status()
+        assert server.process
+        mapped = Path(f"/proc/{server.process.pid}/maps")
+        if mapped.exists():
+            assert not [
+                name for name in ("sklearn", "pandas", "matplotlib", "scipy") if f"/{name}/" in mapped.read_text()
+            ]

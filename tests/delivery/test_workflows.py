@@ -1,0 +1,264 @@
+"""The workflows, executed whole on this machine: what ran, what was skipped, what build and deployment were given.
+
+Needs root, buildah and RUN_WORKFLOW (a program that runs a workflow with stand-ins for remote actions, which write down
+their inputs); BASE_IMAGE names another base. The runs follow each other as in a repository's life; what one remembers
+the next finds. Each job starts with a checkout and a copy of this machine's environment, as from a cache, which
+`make environment` then makes its own.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, PATH, STAND_INS, UI, needs
+from tests.delivery.test_environment import PAYLOADS
+
+RUN_WORKFLOW = os.environ.get("RUN_WORKFLOW", "")
+TOOLS = {"root": IS_ROOT, "buildah": shutil.which("buildah"), "RUN_WORKFLOW": RUN_WORKFLOW}
+pytestmark = [pytest.mark.delivery, needs(TOOLS)]
+PLACE = "europe-west1-docker.pkg.dev/a-project/wine-quality"
+REPOSITORY = {"full_name": "somebody/wine", "name": "wine", "owner": {"login": "somebody"}, "default_branch": "main"}
+LIMIT = 1500
+
+
+class Run:
+    """One finished run of a workflow."""
+
+    def __init__(self, folder: Path, workflow: str, event: str, payload: dict[str, Any], *flags: str) -> None:
+        checkout = folder.parent / "checkout"
+        self.folder = folder
+        folder.mkdir()
+        (folder / "event.json").write_text(json.dumps(payload | {"repository": REPOSITORY}))
+        self.store = folder / "store"
+        # the service that a deployment starts finds the model that this very run made
+        (folder / "good").symlink_to(self.store / "artifacts" / "model")
+        releases = folder.parent / "releases"
+        releases.mkdir(exist_ok=True)
+        inside = {
+            "GH_STORE": releases,
+            "BUILDAH_ISOLATION": "chroot",
+            "BASE_IMAGE": BASE_IMAGE,
+            "BUILD_FLAGS": " ".join(BUILD_FLAGS),
+            "PYTEST_ADDOPTS": "tests/delivery/test_what_to_deploy.py",  # all tests have run before
+            "GCLOUD_STATE": folder / "cloud",
+            "GCLOUD_REVISION": shlex.join([sys.executable, str(STAND_INS / "revision.py")]),
+            "UV_CACHE_DIR": folder.parent / "packages",
+            "WORLD": folder,
+        }
+        (folder / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")  # each job makes the environment its own, in seconds
+        environment = os.environ | {
+            "PATH": f"{folder}{os.pathsep}{PATH}",
+            "CI_STUB_STORE": str(self.store),
+            "CI_STUB_BUILD": str(STAND_INS / "build_image.py"),
+            "LIMIT": str(LIMIT),
+        }
+        given = [RUN_WORKFLOW, str(checkout), f".github/workflows/{workflow}.yml", event, "--json"]
+        given += ["--use-gitignore=false"]
+        given += ["--event-json", str(folder / "event.json"), "--matrix", "python:3.11", *flags]
+        for name, value in inside.items():
+            given += ["--env", f"{name}={value}"]
+        with (folder / "log").open("w") as log:
+            done = subprocess.run([sys.executable, *given], env=environment, check=False, stdout=log, stderr=log)
+        self.ended_well = done.returncode == 0
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """What was said while it ran, a line each."""
+        text = (self.folder / "log").read_text()
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    @property
+    def log(self) -> str:
+        """The end of it, for who wonders why it failed."""
+        return "".join(f"{line.get('jobID')}: {line.get('msg', '').rstrip()}\n" for line in self.lines[-150:])
+
+    @property
+    def said(self) -> str:
+        """Everything that steps printed."""
+        return "\n".join(line.get("msg", "") for line in self.lines)
+
+    @property
+    def jobs(self) -> list[str]:
+        """The jobs of which a step ran, in the order in which they began."""
+        return [*dict.fromkeys(line["jobID"] for line in self.lines if "stepResult" in line)]
+
+    def steps(self, job: str) -> list[str]:
+        """The steps of a job that ran to a good end, in order."""
+        ended = (line for line in self.lines if line.get("jobID") == job and line.get("stepResult") == "success")
+        return [line["step"] for line in ended if line.get("stage") == "Main"]
+
+    def given(self, action: str) -> list[dict[str, str]]:
+        """The inputs of every call of an action."""
+        calls = [json.loads(line) for line in (self.store / "calls.jsonl").read_text().splitlines()]
+        return [call["with"] for call in calls if call["action"] == action]
+
+    def artifacts(self) -> set[str]:
+        return {path.name for path in (self.store / "artifacts").iterdir()}
+
+    def verdict(self, artifact: str = "reports") -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.store / "artifacts" / artifact / "verdict.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("github")
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder / "checkout"], check=True)
+    origin = ["remote", "set-url", "origin", f"https://github.com/{REPOSITORY['full_name']}"]
+    subprocess.run(["git", *origin], cwd=folder / "checkout", check=True)
+    shutil.copytree(ROOT / ".venv", folder / "checkout" / ".venv", symlinks=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def retrain(folder: Path) -> Iterator[Run]:
+    """By hand, with everything set up for deployment, where nothing was ever trained."""
+    inputs = {"profile": "quick", "parameters": "-p n_estimators 40"}
+    variables = {
+        "GCP_PROJECT": "a-project",
+        "GCP_WORKLOAD_IDENTITY_PROVIDER": "projects/1/providers/github",
+        "PAGES": "on",
+    }
+    flags = [f"--var={name}={value}" for name, value in variables.items()]
+    yield Run(folder / "retrain", "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs}, *flags)
+    environment = os.environ | {"GCLOUD_STATE": str(folder / "retrain" / "cloud")}
+    subprocess.run([STAND_INS / "gcloud", "--stop"], env=environment, check=True)
+
+
+@pytest.fixture(scope="module")
+def push(folder: Path, retrain: Run) -> Run:
+    """Of code, with no variable and no secret, after the retrain has promoted a version."""
+    assert retrain.ended_well, retrain.log
+    return Run(folder / "push", "main", "push", {"ref": "refs/heads/main"}, "--var=PROFILE=quick")
+
+
+@pytest.fixture(scope="module")
+def moved(folder: Path, push: Run) -> Run:
+    """Somebody has moved `production` in the registry, and says so."""
+    assert push.ended_well, push.log
+    return Run(folder / "moved", "main", "repository_dispatch", {"action": "production", "ref": "refs/heads/main"})
+
+
+@pytest.fixture(scope="module")
+def pull_request(folder: Path, moved: Run) -> Run:
+    """From a branch of the repository itself."""
+    assert moved.ended_well, moved.log
+    head = {"ref": "a-branch", "sha": COMMIT, "repo": {"full_name": "somebody/wine"}}
+    request = {"number": 7, "head": head, "base": {"ref": "main"}, "user": {"login": "somebody"}}
+    return Run(folder / "pull-request", "pull-request", "pull_request", {"pull_request": request, "number": 7})
+
+
+@pytest.mark.parametrize("field", ["extra_csv", "parameters"])
+def test_what_is_typed_into_the_form_is_not_run(folder: Path, field: str) -> None:
+    """It is refused as a table's name, and shown as it was typed: quotes, dollars, line breaks."""
+    mark = folder / "ran"
+    text = " ".join(PAYLOADS).replace("MARK", str(mark))
+    inputs = {"profile": "quick", field: text if field == "extra_csv" else f"-p extra_csv {shlex.quote(text)}"}
+    run = Run(folder / field, "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs}, "--job=train")
+    assert not run.ended_well
+    assert f"extra_csv={text!r} is refused" in run.said, run.log
+    assert not mark.exists()
+
+
+def test_a_retrain_that_promotes_is_deployed(retrain: Run) -> None:
+    """Train → test → build → deploy, the first version, by commit and by digest, with Google's token and no key."""
+    assert retrain.ended_well, retrain.log
+    first, *between, last_but_one, last = retrain.jobs
+    assert [first, last_but_one, last] == ["train", "build", "deploy"]
+    assert sorted(between) == ["lint", "notebooks", "pages", "tests"]
+    assert retrain.verdict()["verdict"] == "promote"
+    pushed = [build for build in retrain.given("build-push-action") if build.get("push") == "true"]
+    assert [build["tags"] for build in pushed] == [f"{PLACE}/{name}:{COMMIT}" for name in (API, UI)]
+    assert all("MODEL_VERSION=v0" in build["build-args"].split() for build in pushed)
+    assert all("LOCK=api" in build["build-args"].split() for build in pushed[:1])
+    assert all(
+        "workload_identity_provider" in call and "credentials_json" not in call for call in retrain.given("auth")
+    )
+    state = json.loads((retrain.folder / "cloud" / "state.json").read_text())["services"]
+    for name in (API, UI):
+        (revision,) = state[name]["traffic"]
+        assert state[name]["revisions"][revision]["image"].startswith(f"{PLACE}/{name}@sha256:")
+    assert state[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
+
+
+def test_what_is_deployed_was_asked_first(retrain: Run) -> None:
+    """The images that are pushed come from the same inputs as those that were started and asked."""
+    assert retrain.ended_well, retrain.log
+    asked, pushed = retrain.given("build-push-action")[-4:-2], retrain.given("build-push-action")[-2:]
+    for one, other in zip(asked, pushed, strict=True):
+        assert one["file"] == other["file"]
+        assert sorted(one["build-args"].split()) == sorted(other["build-args"].split())
+
+
+def test_parameters_of_the_form_reach_the_notebooks(retrain: Run) -> None:
+    """What was typed into the form is what the executed notebook shows."""
+    assert retrain.ended_well, retrain.log
+    notebook = (retrain.store / "artifacts" / "reports" / "03_training.ipynb").read_text()
+    assert json.loads(notebook)["metadata"]["papermill"]["parameters"]["n_estimators"] == 40
+
+
+def test_reports_are_kept_and_published(retrain: Run) -> None:
+    """Notebooks, pages and the verdict as one artifact, the evaluation as a page of its own, and Pages with history."""
+    assert retrain.ended_well, retrain.log
+    assert {"reports", "04_evaluation.html", "quick-reports", "model"} <= retrain.artifacts()
+    assert "archive" in str(retrain.given("upload-artifact"))
+    (published,) = retrain.given("upload-pages-artifact")
+    reports = retrain.store / "artifacts" / published["path"]
+    assert {"index.html", "04_evaluation.html", "04_evaluation.ipynb", "history"} <= {p.name for p in reports.iterdir()}
+
+
+def test_a_push_deploys_code_with_the_version_in_production(push: Run) -> None:
+    """The new runner remembers; nothing is promoted; images carry production's version."""
+    assert push.ended_well, push.log
+    verdict = push.verdict()
+    assert verdict["promoted"] is False
+    assert verdict["production"]["version"] == "v0"
+    assert "MODEL_VERSION=v0" in push.given("build-push-action")[-2]["build-args"].split()
+
+
+def test_without_variables_and_secrets_all_is_green_and_says_what_to_set(push: Run) -> None:
+    """Nothing is pushed, deployed or published, and notices name the variables."""
+    assert push.ended_well, push.log
+    assert sorted(push.jobs) == ["build", "lint", "notebooks", "tests", "train"]
+    assert not [build for build in push.given("build-push-action") if build.get("push") == "true"]
+    assert not push.given("auth")
+    assert "GCP_WORKLOAD_IDENTITY_PROVIDER" in push.said
+    assert "set the variable PAGES" in push.said
+
+
+def test_a_moved_alias_is_released_without_training(moved: Run) -> None:
+    """The version that carries the alias now is tested and built; no notebook trains, and no report is published."""
+    assert moved.ended_well, moved.log
+    assert sorted(moved.jobs) == ["build", "lint", "notebooks", "tests", "train"]
+    assert not any("make pipeline" in step for step in moved.steps("train"))
+    assert "MODEL_VERSION=v0" in moved.given("build-push-action")[-2]["build-args"].split()
+
+
+def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
+    """Lint, tests, notebooks, containers, and one comment with the verdict; nothing is written back."""
+    assert pull_request.ended_well, pull_request.log
+    assert sorted(pull_request.jobs) == ["comment", "containers", "lint", "notebooks", "tests"]
+    assert "make check" in " ".join(pull_request.steps("lint"))
+    assert "make pipeline PROFILE=quick" in " ".join(pull_request.steps("notebooks"))
+    (comment,) = pull_request.given("sticky-pull-request-comment")
+    assert comment == {"header": "verdict", "path": "reports/summary.md"}
+    summary = (pull_request.store / "artifacts" / "quick-reports" / "summary.md").read_text()
+    assert "production v0" in summary
+    assert "Dataset v0;" in summary
+    assert {"quick-reports", "04_evaluation.html"} <= pull_request.artifacts()
+
+
+def test_only_main_keeps_the_registry(moved: Run, pull_request: Run) -> None:
+    """Three runs on main, three assets; the pull request left none."""
+    assert pull_request.ended_well, pull_request.log
+    assert len([*(moved.folder.parent / "releases" / "registry").iterdir()]) == 3

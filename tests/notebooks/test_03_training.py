@@ -1,0 +1,188 @@
+"""03_training: what may be changed in it, and what stays the same."""
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from parameters import checked
+from recipes import ESTIMATORS
+
+from tests import tiny
+from tests.cells import Cells
+from wine_serving.bundle import Bundle
+from wine_serving.errors import BundleError, VersionNotFound
+from wine_serving.registry import DATASET, MODEL
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.schema import INPUTS, Wine
+from wine_serving.settings import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+QUICK = {"n_estimators": 10, "n_folds": 2}
+
+
+@pytest.fixture
+def dataset(notebook_environment: None, folder: FolderRegistry, tmp_path: Path) -> FolderRegistry:  # noqa: ARG001
+    """A registry with a small made-up dataset."""
+    tiny.publish_dataset(folder, tmp_path / "wines")
+    return folder
+
+
+def train(**parameters: object) -> Cells:
+    """The whole notebook."""
+    return Cells("03_training", **(QUICK | parameters)).run()
+
+
+def test_interactive_run_leaves_candidate_where_it_is(dataset: FolderRegistry) -> None:
+    """A version is published, but the alias moves only when asked."""
+    train()
+    assert dataset.aliases(MODEL) == {"latest": "v0"}
+    train(publish_as="candidate", seed=1)
+    assert dataset.aliases(MODEL) == {"latest": "v1", "candidate": "v1"}
+
+
+def test_same_training_gives_the_same_bytes(dataset: FolderRegistry) -> None:
+    """Nothing in a bundle varies between two runs."""
+    assert train()["record"].version == train()["record"].version == "v0"
+    assert len(dataset.records(MODEL)) == 1
+
+
+def test_model_is_traced_to_its_dataset_and_back(dataset: FolderRegistry) -> None:
+    """Lineage both ways, by version."""
+    assert train()["record"].inputs == (f"{DATASET}:v0",)
+    assert dataset.used_by(f"{DATASET}:latest") == [f"{MODEL}:v0"]
+
+
+@pytest.mark.usefixtures("dataset")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_estimator_is_exported_as_it_predicts(estimator: str) -> None:
+    """The notebook itself asserts parity before it publishes."""
+    cells = train(estimator=estimator)
+    assert max(cells["apart"].values()) < 1e-4
+    assert cells["bundle"].metadata.estimator == estimator
+
+
+@pytest.fixture
+def edit_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Edit a copy of recipes.py; notebooks then import it, and the folder that comes back holds it."""
+
+    def edit(changes: dict[str, str]) -> Path:
+        folder = tmp_path / "edited"
+        folder.mkdir()
+        text = (NOTEBOOKS / "recipes.py").read_text()
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        (folder / "recipes.py").write_text(text)
+        monkeypatch.syspath_prepend(folder)
+        for name in ("recipes", "export_onnx"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        return folder
+
+    return edit
+
+
+@pytest.mark.usefixtures("dataset")
+def test_derived_feature_is_added_in_recipes_alone(edit_recipes: Callable[..., Path]) -> None:
+    """One line in `derive`; who serves the bundle still sends nothing but measurements."""
+    share = '"free share": wine["free_sulfur_dioxide"] / wine["total_sulfur_dioxide"]'
+    root = '"root": np.sqrt(np.maximum(wine["ph"] - 3, 0) + wine["alcohol"] * 2)'
+    edit_recipes({"return {}": f"return {{{share}, {root}}}"})
+    cells = train()
+    bundle = Bundle.load(cells["registry"].fetch(cells["record"].ref))
+    wine = tiny.as_wines(tiny.made_up_wines(1))[0]
+    by_hand = cells["model"].predict(pd.DataFrame([wine]))
+    assert [*cells["seen"].columns] == [*INPUTS, "free share", "root"]
+    assert bundle.score(Wine.model_validate(wine)) == pytest.approx(by_hand[0], abs=1e-4)
+
+
+@pytest.mark.usefixtures("dataset")
+def test_estimator_is_added_in_recipes_alone(edit_recipes: Callable[..., Path]) -> None:
+    """Its name in `Estimator` and its lines in `estimator_of`; parameters typed by a person know it, too."""
+    folder = edit_recipes(
+        {
+            '"hist_gradient_boosting"]': '"hist_gradient_boosting", "neighbours"]',
+            "    raise ValueError": (
+                '        case "neighbours":\n'
+                "            from sklearn.neighbors import KNeighborsRegressor\n"
+                '            return KNeighborsRegressor(parameters["n_estimators"])\n'
+                "    raise ValueError"
+            ),
+        }
+    )
+    shutil.copy(NOTEBOOKS / "03_training.ipynb", folder)
+    checked(folder / "03_training.ipynb", {"estimator": "neighbours"})
+    assert train(estimator="neighbours")["bundle"].metadata.estimator == "neighbours"
+
+
+@pytest.mark.usefixtures("dataset")
+def test_what_cannot_be_exported_is_refused_before_the_folds(edit_recipes: Callable[..., Path]) -> None:
+    """One sentence that says what to write instead, after a second, not after a training."""
+    edit_recipes({"return {}": 'return {"dry": wine["residual_sugar"].clip(0, 4)}'})
+    cells = Cells("03_training", **QUICK)
+    with pytest.raises(BundleError, match=r"recipes.derive uses \.clip of a column, which is not exported: write"):
+        cells.run()
+    assert "folds" not in cells.names
+
+
+@pytest.mark.usefixtures("dataset")
+def test_export_that_says_something_else_is_not_published() -> None:
+    """A wrong graph stops the notebook before the registry is touched."""
+    cells = Cells("03_training", **QUICK).run(before="bundle")
+    other = Cells("03_training", **(QUICK | {"seed": 5})).run(before="bundle")
+    cells.names["exported"] = other["exported"]
+    with pytest.raises(Exception, match=r"golden wine|differs from scikit-learn"):
+        cells.run()
+
+
+@pytest.mark.usefixtures("dataset")
+def test_intervals_reach_as_far_as_the_calibration_wines_demand() -> None:
+    """The promised share of calibration wines of each colour lies inside, and no narrower width would do."""
+    cells = train()
+    for residuals, width in zip(cells["residuals"].values(), cells["half_width"].values(), strict=True):
+        errors = np.abs(residuals)
+        wanted = np.ceil(0.9 * (len(errors) + 1))
+        assert (errors <= width).sum() >= wanted
+        assert (errors < width).sum() < wanted
+
+
+@pytest.mark.usefixtures("dataset")
+def test_test_wines_are_never_opened(dataset: FolderRegistry) -> None:
+    """Without them the training is the same, byte for byte."""
+    digest = train()["record"].digest
+    test = dataset.root / DATASET / "v0" / "test.parquet"
+    kept = hashlib.sha256(test.read_bytes()).hexdigest()
+    opened: list[str] = []
+    cells = Cells("03_training", **QUICK).run(before="begin")
+    cells.names["pd"] = watched(opened)
+    assert cells.run()["record"].digest == digest
+    assert opened == ["train.parquet", "calibration.parquet"]
+    assert hashlib.sha256(test.read_bytes()).hexdigest() == kept
+
+
+def watched(opened: list[str]) -> object:
+    """Pandas, noting which files are read."""
+
+    class Watched:
+        def __getattr__(self, name: str) -> object:
+            return getattr(pd, name)
+
+        def read_parquet(self, path: Path) -> pd.DataFrame:
+            opened.append(path.name)
+            return pd.read_parquet(path)
+
+    return Watched()
+
+
+@pytest.mark.usefixtures("notebook_environment")
+@pytest.mark.parametrize(
+    ("notebook", "advice"), [("02_eda", "make data"), ("03_training", "make data"), ("04_evaluation", "make train")]
+)
+def test_missing_input_names_what_to_run_first(notebook: str, advice: str) -> None:
+    """An empty registry: one sentence with the command."""
+    with pytest.raises(VersionNotFound, match=advice):
+        Cells(notebook).run()

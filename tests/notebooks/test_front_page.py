@@ -1,0 +1,43 @@
+"""The front page reads verdicts as what they are, also those of the past."""
+
+from pathlib import Path
+
+import pytest
+from front_page import trend, write_front_page  # notebooks/front_page.py
+
+from tests import frozen
+from wine_serving.registry import EVALUATION
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.verdict import Verdict
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> FolderRegistry:
+    """A registry that was made before verdicts were typed."""
+    return FolderRegistry(frozen.unpack_registry(tmp_path / "kept"))
+
+
+def test_verdicts_of_format_1_are_listed(kept: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its figures, and a link that works."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{kept.root}")
+    write_front_page(tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    records = kept.records(EVALUATION)
+    assert records
+    for record in records:
+        verdict = Verdict.read(record.metadata)
+        assert str(verdict.candidate.metrics["rmse"]) in page
+        assert f'class="{verdict.verdict}"' in page
+        (link,) = [name for name in ("04_evaluation.html", "verdict.json") if f"{record.version}/{name}" in page]
+        assert (tmp_path / "history" / record.version / link).is_file()
+
+
+def test_trend_keeps_the_order_and_scale_of_the_figures(kept: FolderRegistry) -> None:
+    """Better is lower on the page, and every interval lies within the plot."""
+    points, marks = trend([Verdict.read(record.metadata) for record in kept.records(EVALUATION)])
+    assert [point["version"] for point in points] == [
+        record.metadata["candidate"]["version"] for record in kept.records(EVALUATION)
+    ]
+    for point in points:
+        assert 0 <= point["top"] <= point["y"] <= point["bottom"] <= 210
+    assert [mark["value"] for mark in marks] == sorted(mark["value"] for mark in marks)

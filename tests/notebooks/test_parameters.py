@@ -1,0 +1,90 @@
+"""Parameters are a contract: what no notebook declares, or declares otherwise, is refused before a kernel starts."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+from papermill.inspection import _infer_parameters
+from papermill.iorw import load_notebook_node
+from run import main  # notebooks/run.py
+
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name", "value", "sentence"),
+    [
+        ("01_data", "test_fractoin", "0.2", "01_data has no parameter test_fractoin; it has data_dir, extra_csv"),
+        ("01_data", "test_fraction", "1.5", "test_fraction=1.5 is refused: Input should be less than 0.5"),
+        ("01_data", "seed", "1.5", "seed=1.5 is refused: Input should be a valid integer"),
+        ("01_data", "seed", "one", "seed='one' is refused: Input should be a valid integer"),
+        ("01_data", "extra_csv", "7", "extra_csv=7 is refused: Input should be a valid string"),
+        (
+            "01_data",
+            "extra_csv",
+            "/proc/self/environ",
+            "extra_csv='/proc/self/environ' is refused: String should match",
+        ),
+        ("03_training", "estimator", "forrest", "estimator='forrest' is refused: Input should be 'random_forest'"),
+        ("03_training", "n_estimators", "-1", "n_estimators=-1 is refused"),
+        ("04_evaluation", "promote", "true", "promote=True is refused: Input should be 'never', 'first' or 'always'"),
+        ("04_evaluation", "min_wines", "0", "min_wines=0 is refused: Input should be greater than or equal to 1"),
+        ("01_data", "api_key", "x", "api_key looks like a secret"),
+        ("01_data", "extra_csv", "ghp_" + "a" * 36, "extra_csv looks like a secret"),
+        ("03_training", "dataset", "0123456789abcdef" * 2 + "01234567", "dataset looks like a secret"),
+        ("05_deploy", "seed", "1", "there is no notebook 05_deploy; there are"),
+    ],
+)
+def test_bad_parameter_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], notebook: str, name: str, value: str, sentence: str
+) -> None:
+    """Exit code 2, one sentence that names the parameter and what is allowed, and no trace of a run."""
+    assert main(["--reports", str(tmp_path / "reports"), notebook, "-p", name, value]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "reports").exists()
+
+
+def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Path) -> None:
+    """A pipeline does not run for minutes to stumble at its end; whoever called it sees the exit code."""
+    command: list[str | Path] = [sys.executable, ROOT / "notebooks" / "run.py", "--reports", tmp_path / "reports"]
+    refused = [*command, "01_data", "04_evaluation", "-p", "n_resamples", "5"]
+    done = subprocess.run(refused, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "04_evaluation: n_resamples=5 is refused" in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Naming the profiles that there are."""
+    assert main(["--profile", "fast", "01_data"]) == 2
+    assert capsys.readouterr().err == "PROFILE=fast is unknown: it must be full or quick\n"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_parameter_says_its_type_and_meaning(notebook: Path) -> None:
+    """Papermill finds each as Python declares it (its kernel is named by who runs it: notebooks in git name none)."""
+    described = _infer_parameters(load_notebook_node(str(notebook)), name="python3", language="python")
+    assert described
+    for parameter in described:
+        assert parameter.inferred_type_name not in ("", "None")
+        assert parameter.help.strip()
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_reads_as_literature(notebook: Path) -> None:
+    """It opens with a question; prose stands before each code cell, which is small; one cell holds the parameters."""
+    cells = nbformat.read(notebook, 4).cells
+    assert cells[0].source.startswith("# ")
+    assert cells[0].source.splitlines()[0].endswith("?")
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    for before, cell in pairwise(cells):
+        if cell.cell_type == "code":
+            assert before.cell_type == "markdown" or cell.metadata.get("tags") == ["parameters"]
+            assert len(cell.source.splitlines()) <= 70
+            assert not cell.outputs
+            assert cell.execution_count is None

@@ -1,0 +1,61 @@
+"""No secret of the environment stands in anything that a run leaves or prints, whatever a notebook shows."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from redaction import redacted  # notebooks/redaction.py
+
+from tests.conftest import ROOT
+
+SECRETS = {
+    "WANDB_API_KEY": "feedc0de" * 5,
+    "DATABASE_PASSWORD": 'p"w<&\\é',
+    "DEPLOY_KEY": "-----BEGIN-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\n-----END-----",
+    "HTTPS_PROXY": "http://somebody:hunter2hunter2@127.0.0.1:9",
+}
+SHOWN = ["feedc0de" * 5, 'p"w<&', "MIIEvQIBADANBgkqhkiG9w0BAQ", "hunter2hunter2"]
+SPILL = """
+import os
+for name in {names}:
+    print(os.environ[name])
+    display({{"text/html": f"<p>{{os.environ[name]}}</p>"}}, raw=True)
+os.environ["WANDB_API_KEY"] if {fine} else open(os.environ["WANDB_API_KEY"])
+"""
+
+
+@pytest.mark.parametrize("fine", [True, False], ids=["succeeds", "fails"])
+def test_planted_secret_is_in_no_file_that_a_run_leaves(fine: bool, tmp_path: Path) -> None:
+    """Executed notebook, page, front page, registry, W&B's offline run, and what is printed."""
+    project = tmp_path / "project"
+    for room in ("notebooks", "wine_serving"):
+        shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
+    path = project / "notebooks" / "01_data.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(SPILL.format(names=list(SECRETS), fine=fine)))
+    nbformat.write(notebook, path)
+    variables = SECRETS | {"WANDB_MODE": "offline", "PYTHONPATH": str(project), "HOME": str(tmp_path / "home")}
+    command: list[str | Path] = [sys.executable, project / "notebooks" / "run.py", "01_data"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)
+    assert done.returncode == (0 if fine else 1), done.stderr
+    page = (project / "reports" / "01_data.html").read_text()
+    assert "[redacted]" in page
+    left = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {"01_data.ipynb", "01_data.html"} < {file.name for file in left}
+    for secret in SHOWN:
+        forms = {form.encode() for form in (secret, json.dumps(secret)[1:-1], secret.replace("<&", "&lt;&amp;"))}
+        assert [file for file in left if any(form in file.read_bytes() for form in forms)] == []
+        assert secret not in done.stdout + done.stderr
+
+
+def test_what_is_no_secret_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ordinary variables, and secrets so short that ordinary words hold them."""
+    monkeypatch.setenv("WINE_API_KEY", "red")
+    monkeypatch.setenv("WINE_MODEL", "wine-quality:production")
+    text = "a red of wine-quality:production is not redacted"
+    assert redacted(text) == text

@@ -1,0 +1,95 @@
+"""notebooks/wine_tables.py: which files are taken as tables of graded wines, and how others are refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from wine_tables import given_table, read_table
+
+from tests import tiny
+from wine_serving.errors import ContractError
+from wine_serving.schema import MEASUREMENTS, SEGMENT, TARGET
+
+
+@pytest.fixture
+def cellar() -> pd.DataFrame:
+    """A cellar's own forty wines."""
+    return tiny.made_up_wines(40)[[*MEASUREMENTS, SEGMENT, TARGET]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where their table is written."""
+    return tmp_path / "cellar.csv"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_table_is_read_however_it_is_separated(cellar: pd.DataFrame, path: Path, separator: str) -> None:
+    """Headers may be written as people write them."""
+    people_write = cellar.rename(columns=lambda name: name.replace("_", " ").title())
+    people_write.to_csv(path, index=False, sep=separator)
+    assert read_table(path).equals(cellar)
+
+
+SPOILERS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "missing column": (lambda t: t.drop(columns="ph"), r"lacks ph: its columns must be"),
+    "renamed column": (lambda t: t.rename(columns={"ph": "acid"}), r"lacks ph and has unknown acid"),
+    "density in kg/m³": (lambda t: t.assign(density=t["density"] * 1000), r"row 0: density must be at most"),
+    "text": (lambda t: t.astype(object).assign(alcohol="strong"), r"row 0: alcohol .*number"),
+    "empty cell": (lambda t: t.assign(ph=t["ph"].where(t.index != 4)), r"row 4: ph must be a finite"),
+    "negative acidity": (lambda t: t.assign(fixed_acidity=-1.0), r"row 0: fixed_acidity must be at least 0"),
+    "free above total": (
+        lambda t: t.assign(free_sulfur_dioxide=90.0, total_sulfur_dioxide=80.0),
+        r"row 0: free_sulfur_dioxide",
+    ),
+    "third colour": (lambda t: t.assign(color="rosé"), r"row 0: color .*'red' or 'white'"),
+    "grade between": (lambda t: t.assign(quality=5.5), r"row 0: quality must be a whole grade from 0 to 10, not 5.5"),
+    "grade as a word": (
+        lambda t: t.assign(quality="good"),
+        r"row 0: quality must be a whole grade from 0 to 10, not good",
+    ),
+    "no grade": (lambda t: t.drop(columns="quality"), r"lacks quality"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "rule"), SPOILERS.values(), ids=SPOILERS)
+def test_table_that_breaks_the_contract_is_refused_naming_row_column_and_rule(
+    cellar: pd.DataFrame, path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], rule: str
+) -> None:
+    """A cellar's table is held against the same contract as UCI's."""
+    spoil(cellar).to_csv(path, index=False)
+    with pytest.raises(ContractError, match=rule):
+        read_table(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", b"<html>not found</html>"])
+def test_file_that_is_no_table_is_refused_in_a_sentence(path: Path, content: bytes) -> None:
+    """Empty, binary, or a page of some server: never a stack trace of the reader."""
+    path.write_bytes(content)
+    with pytest.raises(ContractError, match=r"cellar\.csv (is not a CSV file|lacks )"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("name", ["environ.csv", "environ.tsv", "link.csv"])
+def test_refusal_quotes_nothing_of_a_file_that_is_no_table(tmp_path: Path, name: str) -> None:
+    """It may be anything, and reports are shown to others."""
+    content = "PATH=/bin\0WANDB_API_KEY=0123456789abcdef,alcohol;quality\0"
+    (tmp_path / "environ").write_text(content)
+    (tmp_path / name).symlink_to(tmp_path / "environ")
+    with pytest.raises(ContractError, match="is not a CSV file of wines") as refused:
+        read_table(given_table(str(tmp_path / name)))
+    assert not [word for word in ("PATH", "WANDB", "0123") if word in str(refused.value)]
+
+
+def test_file_that_does_not_end_like_a_table_is_not_read() -> None:
+    """In JupyterLab as under make, where it is refused before anything runs."""
+    with pytest.raises(ContractError, match=r"environ cannot be read as a table: extra_csv must end in \.csv or \.tsv"):
+        given_table("/proc/self/environ")
+
+
+def test_workflow_reads_tables_of_its_repository_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a form names lies inside, also behind a link."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with pytest.raises(ContractError, match="lies outside the repository"):
+        given_table(str(path))

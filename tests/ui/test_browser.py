@@ -1,0 +1,450 @@
+"""The page in a real browser, before a real API: what visitors do, what they see, and screenshots of it."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from tests import servers, tiny
+from tests.browser import PHONE, barriers
+from tests.conftest import ROOT
+from wine_serving.registry import MODEL
+from wine_serving.registry.folder import FolderRegistry
+from wine_serving.schema import FEATURES
+
+pytestmark = pytest.mark.browser
+
+REPORT = ROOT / "reports" / "ui"
+DESKTOP = (1280, 1000)
+EVALUATION = {
+    "candidate": {"metrics": {"mae": {"value": 0.5, "low": 0.4, "high": 0.6}}},
+    "slices": {
+        "all wines": {
+            "wines": 100,
+            "mae": {"value": 0.5, "low": 0.4, "high": 0.6},
+            "coverage": {"value": 0.91, "low": 0.85, "high": 0.96},
+        }
+    },
+    "gates": [{"gate": "coverage", "threshold": "0.83 to 0.96", "measured": "0.91", "passed": True}],
+    "report": "wine-quality-evaluation:v0",
+}
+STOPWATCH = """
+const score = () => document.querySelector("[data-testid=stMetricValue]")?.innerText;
+window.times = {};
+new MutationObserver(() => {
+  const now = performance.now();
+  if (!times.words && document.querySelector("h1")) times.words = now;
+  if (!times.score && score()) times.score = now;
+  if (times.pressed && !times.answer && score() !== times.before) times.answer = now - times.pressed;
+}).observe(document, { characterData: true, childList: true, subtree: true });
+document.addEventListener("click", () => Object.assign(times, { before: score(), pressed: performance.now() }), true);
+"""
+COLOURS_ARE_FINAL = "!document.getAnimations().some(e => e instanceof CSSTransition && e.playState === 'running')"
+READY = {  # what each address shows last
+    "": "Answered by model v0",
+    "?start=mine&color=red&alcohol=20&ph=sour": "each says why",
+    "?start=mine&ph=3": "Answered by model v0",
+    "file": "Upload",
+    "about": "Model card",
+}
+PAPER: dict[Literal["light", "dark"], str] = {"light": "rgb(253, 252, 250)", "dark": "rgb(28, 25, 23)"}  # the theme's
+REPORTS = "https://somebody.github.io/wine"
+NAMES = {f"{feature.label} ({feature.unit})" if feature.unit else feature.label: feature.name for feature in FEATURES}
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A running API whose production is the small bundle, evaluated."""
+    home = tmp_path_factory.mktemp("browser")
+    registry = FolderRegistry(home / "registry")
+    registry.publish(tiny_bundle, MODEL, kind="model", aliases=["candidate", "production"])
+    registry.attach_evaluation(f"{MODEL}:v0", EVALUATION)
+    kept = f"folder:{registry.root}"
+    with servers.api(home / "api.log", WINE_REGISTRY=kept, WINE_PREDICTION_LOG="false") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(api: servers.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A running page that asks that API."""
+    REPORT.mkdir(parents=True, exist_ok=True)
+    with servers.ui(
+        tmp_path_factory.mktemp("site") / "log", WINE_API_URL=api.address, WINE_REPORTS_URL=REPORTS
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def window(chromium: Browser) -> Iterator[BrowserContext]:
+    """One window for all visitors: each is a session of its own, but the page's scripts are fetched and read once."""
+    context = chromium.new_context()
+    context.set_default_timeout(60_000)
+    context.add_init_script(STOPWATCH)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def waits() -> list[dict[str, float]]:
+    """How long each visitor waited so far, in milliseconds, as the stopwatch in the page says."""
+    return []
+
+
+@pytest.fixture
+def visit(window: BrowserContext, site: servers.Server, waits: list[dict[str, float]]) -> Iterator[Visit]:
+    """Open a page as a new visitor; no script of it may fail until the test ends."""
+    failures: list[str] = []
+
+    def go(path: str = "", size: tuple[int, int] = DESKTOP) -> Page:
+        page = window.new_page()
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.goto(path if path.startswith("http") else f"{site.address}/{path}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_test_id("stHtml")).to_be_attached()  # the page's own style comes a moment later
+        settled(page)
+        return page
+
+    yield go
+    for page in window.pages:
+        waits.append(page.evaluate("window.times"))
+        page.close()
+    assert failures == []
+
+
+def settled(page: Page) -> None:
+    """Wait until the page has drawn what it was asked for."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def field(page: Page, label: str) -> Locator:
+    """A measurement's field."""
+    return page.get_by_role("textbox", name=label, exact=True)
+
+
+def fill(page: Page, label: str, text: str) -> None:
+    """Type into a field and leave it; the page has taken it when the address holds it."""
+    field(page, label).fill(text)
+    field(page, label).press("Tab")
+    page.wait_for_url(lambda url: httpx.URL(url).params.get(NAMES[label], "") == text)
+    settled(page)
+
+
+def start_from(page: Page, label: str, name: str) -> None:
+    """Lay another sheet on the form; it is there when the address holds its name."""
+    page.get_by_role("radio", name=label).click()
+    page.wait_for_url(lambda url: httpx.URL(url).params.get("start") == name)
+    settled(page)
+
+
+def press(page: Page, name: str) -> None:
+    """Press a button."""
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def said(page: Page) -> Locator:
+    """The score that is shown."""
+    return page.get_by_test_id("stMetricValue").first
+
+
+def typed(page: Page) -> dict[str, float | str]:
+    """The wine on the form, read from the link in the address bar."""
+    asked = httpx.URL(page.url).params
+    return {
+        name: text if name == "color" else float(text.replace(",", "."))
+        for name, text in asked.items()
+        if name != "start"
+    }
+
+
+def predicted(api: servers.Server, wine: dict[str, float | str]) -> str:
+    """What the API says of a wine, as it is shown."""
+    answer = httpx.post(f"{api.address}/predict", json=wine).raise_for_status().json()
+    return f"{answer['quality']:.1f} of 10"
+
+
+def shoot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page."""
+    settled(page)
+    size = page.viewport_size or {"width": 0, "height": 0}
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], height)})
+    settled(page)
+    page.screenshot(path=REPORT / f"{name}.png", animations="disabled")
+    page.set_viewport_size(size)
+
+
+# One wine
+
+
+def test_first_visit_shows_a_scored_wine(visit: Visit, api: servers.Server) -> None:
+    """A typical wine is on the form, scored; the address bar leads to it."""
+    page = visit()
+    assert typed(page).keys() == set(tiny.CENTERS) | {"color"}
+    expect(said(page)).to_have_text(predicted(api, typed(page)))
+    expect(page.get_by_text("the tasters' grade was")).to_be_visible()
+    shoot(page, "score")
+
+
+def test_preset_is_scored_when_chosen(visit: Visit, api: servers.Server) -> None:
+    """One click lays the wine on the form, switches the colour and answers."""
+    page = visit()
+    page.get_by_role("radio", name="A typical white").click()
+    expect(page.get_by_role("radio", name="White", exact=True)).to_be_checked()
+    settled(page)
+    expect(said(page)).to_have_text(predicted(api, typed(page)))
+
+
+def test_decimal_comma_and_unusual_value(visit: Visit, api: servers.Server) -> None:
+    """13,9 is read; the form says that it changed, then the answer is the API's, with a warning at the field."""
+    page = visit()
+    fill(page, "Alcohol (% vol)", "13,9")
+    expect(page.get_by_text("The form has changed since this answer")).to_be_visible()
+    press(page, "Score this wine")
+    expect(page.get_by_text("The form has changed since this answer")).to_have_count(0)
+    expect(said(page)).to_have_text(predicted(api, typed(page)))
+    expect(page.get_by_text("Alcohol 13.9 lies outside")).to_be_visible()
+    shoot(page, "warning")
+
+
+def test_answer_stays_in_sight_of_the_last_field(visit: Visit) -> None:
+    """At the end of the form both the button and the score can still be seen."""
+    page = visit(size=(1280, 720))
+    field(page, "Alcohol (% vol)").scroll_into_view_if_needed()
+    fill(page, "Alcohol (% vol)", "11")
+    expect(page.get_by_role("button", name="Score this wine")).to_be_in_viewport(ratio=1)
+    expect(said(page)).to_be_in_viewport(ratio=1)
+
+
+def test_what_was_not_measured_is_said(visit: Visit) -> None:
+    """The answer names what was assumed and how far it matters, and claims no interval."""
+    page = visit()
+    fill(page, "Chlorides (g/L as sodium chloride)", "")
+    fill(page, "Density (g/mL)", "")
+    press(page, "Score this wine")
+    expect(page.get_by_text("This is no 90% interval, as not everything was measured.")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Chlorides: assumed")).to_contain_text("the score goes from")
+    expect(page.get_by_role("listitem").filter(has_text="Density: assumed")).to_be_visible()
+    expect(page.get_by_text("Range, for 90%")).to_have_count(0)
+    shoot(page, "not-measured")
+
+
+def test_what_if_of_any_measurement(visit: Visit) -> None:
+    """A curve for the chosen one, with a text for those who cannot see it."""
+    page = visit(size=(1280, 3000))  # all in view, as scrolling closes an open list
+    expect(page.get_by_test_id("stVegaLiteChart").filter(has_text="If only alcohol were different")).to_be_visible()
+    page.get_by_role("combobox", name="What if this were different?").click()
+    page.get_by_role("option", name="pH", exact=True).click()
+    curve = page.get_by_test_id("stVegaLiteChart").filter(has_text="If only pH were different")
+    expect(curve).to_be_visible()
+    assert "as pH goes from" in (curve.get_attribute("aria-label") or "")
+
+
+def test_link_reproduces_the_wine(visit: Visit) -> None:
+    """Somebody who is sent the address sees the same form and the same answer."""
+    page = visit()
+    fill(page, "pH", "3,05")
+    fill(page, "Sulphates (g/L as potassium sulphate)", "")
+    press(page, "Score this wine")
+    expect(page.get_by_text("This is no 90% interval")).to_be_visible()
+    other = visit(page.url)
+    expect(said(other)).to_have_text(said(page).inner_text())
+    expect(field(other, "pH")).to_have_value("3,05")
+    expect(field(other, "Sulphates (g/L as potassium sulphate)")).to_have_value("")
+    assert other.url == page.url
+
+
+def test_link_cannot_put_markup_on_the_page(visit: Visit) -> None:
+    """What stands in an address is shown as it is."""
+    page = visit("?start=mine&ph=[win](https://example.org)")
+    expect(page.get_by_text("“[win](https://example.org)” is not a number")).to_be_visible()
+    expect(page.get_by_role("link", name="win", exact=True)).to_have_count(0)
+
+
+def test_going_elsewhere_and_back_loses_nothing(visit: Visit) -> None:
+    """Another sheet, another page: what was typed and what was answered is there again."""
+    page = visit()
+    start_from(page, "My wine", "mine")
+    fill(page, "Alcohol (% vol)", "12,25")
+    start_from(page, "A typical red", "typical-red")
+    expect(field(page, "Alcohol (% vol)")).not_to_have_value("12,25")
+    page.get_by_role("link", name="About the model").click()
+    expect(page.get_by_role("heading", name="Who answers here?")).to_be_visible()
+    page.get_by_role("link", name="Score a wine").click()
+    start_from(page, "My wine", "mine")
+    expect(field(page, "Alcohol (% vol)")).to_have_value("12,25")
+
+
+# A file, and the model
+
+
+def test_file_is_scored_with_its_bad_rows_named(visit: Visit, tmp_path: Path) -> None:
+    """Good rows get the API's scores, bad ones say why, and the download keeps every column."""
+    wines = tiny.made_up_wines(30).drop(columns=["quality", "group", "n_rows", "source"]).astype(object)
+    wines.loc[3, "ph"], wines.loc[7, "density"] = "sour", 996.0
+    wines["cask"] = [f"no. {number}" for number in range(30)]
+    page = visit("file")
+    content = wines.to_csv(index=False, sep=";").encode()
+    page.locator("input[type=file]").set_input_files({"name": "cellar.csv", "mimeType": "text/csv", "buffer": content})
+    expect(page.get_by_text("28 of 30 wines scored. 2 could not be.")).to_be_visible()
+    with page.expect_download() as download:
+        press(page, "Download the result")
+    download.value.save_as(tmp_path / "scored.csv")
+    scored = pd.read_csv(tmp_path / "scored.csv")
+    assert list(scored.columns)[: wines.shape[1]] == list(wines.columns)
+    assert list(scored["cask"]) == list(wines["cask"])
+    assert scored["score"].notna().sum() == 28
+    assert list(scored.index[scored["problem"].notna()]) == [3, 7]
+    expect(page.get_by_test_id("stVegaLiteChart")).to_be_visible()
+    shoot(page, "file")
+
+
+def test_ten_thousand_wines_are_scored(visit: Visit) -> None:
+    """In one go, with nothing lost."""
+    page = visit("file")
+    content = tiny.made_up_wines(10_000).drop(columns=["group", "n_rows", "source"]).to_csv(index=False).encode()
+    page.locator("input[type=file]").set_input_files({"name": "many.csv", "mimeType": "text/csv", "buffer": content})
+    expect(page.get_by_text("wines scored.")).to_contain_text("of 10,000 wines scored")
+
+
+def test_about_tells_who_answers(visit: Visit) -> None:
+    """Version, who decided, how good, where from."""
+    page = visit("about")
+    for text in ("Model v0", "In production since", "0.50 points", "wine-quality-evaluation:v0", "CC BY 4.0"):
+        expect(page.get_by_text(text).first).to_be_visible()
+    expect(page.get_by_role("cell", name="91% (85% to 96%)")).to_be_visible()
+    report = page.get_by_role("link", name="wine-quality-evaluation:v0")
+    expect(report).to_have_attribute("href", f"{REPORTS}/history/v0/04_evaluation.html")
+    shoot(page, "about")
+
+
+# Calm
+
+
+def test_service_is_killed_and_comes_back(visit: Visit, api: servers.Server) -> None:
+    """A sentence and what to do; what was typed stays; the answer comes by itself when the service is back."""
+    page = visit()
+    api.stop()
+    try:
+        fill(page, "Alcohol (% vol)", "11,7")
+        press(page, "Score this wine")
+        expect(excuse(page)).to_be_visible()
+        expect(field(page, "Alcohol (% vol)")).to_have_value("11,7")
+        shoot(page, "away")
+        newcomer = visit_while_away(page)
+        expect(excuse(newcomer)).to_be_visible()
+    finally:
+        api.start()
+    expect(said(page)).to_have_text(predicted(api, typed(page)))
+    expect(field(page, "Alcohol (% vol)")).to_have_value("11,7")
+    expect(said(newcomer)).to_be_visible()
+
+
+def excuse(page: Page) -> Locator:
+    """What a page says first when the service is away."""
+    return page.get_by_role("alert").filter(has_text="There is no wine service at")
+
+
+def visit_while_away(page: Page) -> Page:
+    """A second window on the same page."""
+    other = page.context.new_page()
+    other.goto(page.url)
+    return other
+
+
+def test_page_survives_a_reconnect(visit: Visit, site: servers.Server) -> None:
+    """The page's own server restarts: the browser connects again, and the address has the wine."""
+    page = visit()
+    fill(page, "Alcohol (% vol)", "11,3")
+    press(page, "Score this wine")
+    expect(page.get_by_text("The form has changed since")).to_have_count(0)
+    before = said(page).inner_text()
+    site.stop()
+    site.start()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
+    settled(page)
+    expect(field(page, "Alcohol (% vol)")).to_have_value("11,3")
+    expect(said(page)).to_have_text(before)
+
+
+# Looks
+
+
+def test_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
+    """Every page fits a phone; the button is in reach and leads to an answer."""
+    page = visit(size=PHONE)
+    fill(page, "pH", "3.1")
+    expect(page.get_by_role("button", name="Score this wine")).to_be_in_viewport()
+    press(page, "Score this wine")
+    expect(page.get_by_text("The form has changed since")).to_have_count(0)
+    for path in ("", "file", "about"):
+        page = visit(path, size=PHONE) if path else page
+        width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert width <= PHONE[0], path or "score"
+        shoot(page, f"{path or 'score'}-phone")
+
+
+def test_keyboard_alone_leads_to_an_answer(visit: Visit, api: servers.Server) -> None:
+    """From the first field tab by tab to the button."""
+    page = visit()
+    field(page, "Alcohol (% vol)").focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("12.75")
+    page.keyboard.press("Tab")
+    page.wait_for_url(lambda url: httpx.URL(url).params["alcohol"] == "12.75")
+    button = page.get_by_role("button", name="Score this wine")
+    for _ in range(5):
+        if not button.evaluate("button => button === document.activeElement"):
+            page.keyboard.press("Tab")
+    expect(button).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(said(page)).to_have_text(predicted(api, typed(page)))
+    expect(page.get_by_text("The form has changed since")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", READY)
+def test_page_is_accessible(visit: Visit, path: str) -> None:
+    """Nothing that axe counts against WCAG 2.1 AA, light and dark, also with problems and warnings on the page."""
+    page = visit(path, (1280, 3000))
+    expect(page.get_by_test_id("stMain")).to_contain_text(READY[path])
+    for scheme, paper in PAPER.items():
+        page.emulate_media(color_scheme=scheme)
+        expect(page.get_by_test_id("stApp")).to_have_css("background-color", paper)
+        settled(page)
+        page.wait_for_function(COLOURS_ARE_FINAL)
+        assert barriers(page) == []
+    if path in ("", "file", "about"):
+        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        shoot(page, f"{path or 'score'}-dark")
+
+
+def test_times_are_written_down(visit: Visit, waits: list[dict[str, float]]) -> None:
+    """How long visitors wait for the first score and for an answer, on this machine, into the report."""
+    page = visit()
+    expect(said(page)).to_be_visible()
+    before = said(page).inner_text()
+    fill(page, "Alcohol (% vol)", "12,5")
+    press(page, "Score this wine")
+    expect(said(page)).not_to_have_text(before)
+    waits.append(page.evaluate("window.times"))
+    milestones = {
+        "words": "first words: {:.0f} ms after a visitor asks for the page, median of {}",
+        "score": "a scored wine: {:.0f} ms after a visitor asks for the page, median of {}",
+        "answer": "an answer: {:.0f} ms after the button, median of {}",
+    }
+    lines = ["# The page in a browser", ""]
+    lines += [
+        "Chromium without a window, page, API and browser on one machine, busy with tests. The pictures lie beside.",
+        "",
+    ]
+    for name, sentence in milestones.items():
+        taken = [each[name] for each in waits if name in each]
+        assert min(taken) > 0
+        lines.append(f"- {sentence.format(statistics.median(taken), len(taken))}")
+    (REPORT / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

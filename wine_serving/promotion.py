@@ -1,0 +1,78 @@
+"""The one door through which production moves: by a verdict, by hand, and back."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from wine_serving.bundle import Bundle
+from wine_serving.errors import RegistryError
+from wine_serving.provenance import current_user
+from wine_serving.registry.promises import DATASET, EVALUATION, MODEL, PRODUCTION, Registry, alias_moved
+from wine_serving.verdict import Verdict
+
+
+def by_verdict(
+    registry: Registry, verdict: Verdict, *, move: bool, pages: Path | None = None, run: Any = None
+) -> Verdict:
+    """Publish the evaluation, attach it to the candidate, and with `move` let a promoted candidate become production.
+
+    The evaluation is the verdict and the files in the folder `pages`. The alias moves last, and only from where it
+    stood when it was judged; carrying out a verdict again changes nothing. The verdict comes back as it was carried
+    out. `unchanged` publishes nothing.
+    """
+    if verdict.verdict == "unchanged":
+        return verdict
+    version = verdict.candidate.version
+    judged_against = verdict.production.version if verdict.production else None
+    standing = registry.aliases(MODEL).get(PRODUCTION)
+    moves = move and verdict.verdict == "promote" and standing != version
+    if moves and standing != judged_against:
+        raise alias_moved(MODEL, PRODUCTION, standing, judged_against)
+    done = verdict.model_copy(
+        update={"promoted": verdict.verdict == "promote" and (moves or standing == version), "report": None}
+    )
+    done = done.model_copy(update={"report": _publish(registry, done, pages, run)})
+    registry.attach_evaluation(f"{MODEL}:{version}", done.as_data())
+    if moves:
+        reason = f"evaluation: {verdict.reasons[0]}"
+        registry.move_alias(MODEL, PRODUCTION, version, reason=reason, by=current_user(), expected=standing)
+    return done
+
+
+def by_hand(registry: Registry, version: str, reason: str) -> str:
+    """Point `production` at `version` once its bundle has loaded and answered its golden wines; says what was done."""
+    if not reason.strip():
+        raise RegistryError('a promotion by hand needs a reason: make promote VERSION=vN REASON="…"')
+    record = registry.record(f"{MODEL}:{version}")
+    standing = registry.aliases(MODEL).get(PRODUCTION)
+    if standing == record.version:
+        return f"{record.ref} is {PRODUCTION} already"
+    Bundle.load(registry.fetch(record.ref)).check_golden()
+    registry.move_alias(MODEL, PRODUCTION, record.version, reason=reason, by=current_user(), expected=standing)
+    return f"{PRODUCTION}: {standing or 'nothing'} → {record.ref} ({reason})"
+
+
+def back(registry: Registry, reason: str) -> str:
+    """Point `production` back at the version that stood before; says what was done."""
+    standing = registry.aliases(MODEL).get(PRODUCTION)
+    history = registry.history(MODEL)
+    if standing is None or history[-1].previous is None:
+        raise RegistryError(
+            f"there is nothing to roll back to: {PRODUCTION} was never moved from one version to another"
+        )
+    return by_hand(registry, history[-1].previous, reason or f"rollback from {standing}")
+
+
+def _publish(registry: Registry, verdict: Verdict, pages: Path | None, run: Any) -> str:
+    """The reference of the published evaluation."""
+    models = [model.version for model in (verdict.candidate, verdict.production) if model]
+    inputs = [f"{DATASET}:{verdict.dataset.version}", *(f"{MODEL}:{version}" for version in models)]
+    with tempfile.TemporaryDirectory() as scratch:
+        if pages:
+            shutil.copytree(pages, scratch, dirs_exist_ok=True)
+        verdict.write(Path(scratch) / "verdict.json")
+        record = registry.publish(
+            Path(scratch), EVALUATION, kind="report", metadata=verdict.as_data(), inputs=inputs, run=run
+        )
+    return record.ref

@@ -1,0 +1,224 @@
+"""What every registry promises, whatever backend it has.
+
+A *collection* holds numbered versions (`v0`, `v1`, …) of one thing; a *reference* names one of them, as `NAME:vN` or
+`NAME:ALIAS`. Published bytes never change; aliases move, and every move is kept with who, when and why.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import EllipsisType
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from wine_serving.errors import AliasMoved, NothingPromoted, RegistryError, VersionNotFound
+
+DATASET: Final = "wine-quality-data"
+MODEL: Final = "wine-quality"
+EVALUATION: Final = "wine-quality-evaluation"
+MADE_BY: Final = {
+    DATASET: "01_data (make data)",
+    MODEL: "03_training (make train)",
+    EVALUATION: "04_evaluation (make evaluate)",
+}
+
+LATEST: Final = "latest"
+CANDIDATE: Final = "candidate"
+PRODUCTION: Final = "production"
+BY_HAND: Final = "somebody in W&B"  # who moved an alias when no registry was told
+
+REFERENCE: Final = re.compile(r"([a-z0-9][\w.-]*):([\w.-]+)")
+
+
+class RunRef(BaseModel):
+    """The tracked run that made a version. `url` is None while the run is only recorded offline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str | None = None
+    url: str | None = None
+    group: str | None = None
+    notebook: str | None = None
+
+    @classmethod
+    def of(cls, run: Any) -> Self:
+        """The reference to a W&B run, with the notebook that its job type names."""
+        return cls(id=run.id, name=run.name, url=run.url, group=run.group or None, notebook=run.job_type or None)
+
+
+class Record(BaseModel):
+    """What is known about one version besides its bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collection: str
+    version: str
+    kind: str  # "dataset", "model" or "report"
+    digest: str  # SHA-256 over the sorted paths and their digests
+    files: dict[str, str]  # path inside the version → SHA-256
+    created: datetime
+    created_by: str
+    commit: str | None = None
+    run: RunRef | None = None
+    inputs: tuple[str, ...] = ()  # references, as NAME:vN, to what this version was made from
+    metadata: dict[str, Any] = {}
+    evaluation: dict[str, Any] | None = None  # the newest verdict on this version
+
+    @property
+    def ref(self) -> str:
+        """`NAME:vN`."""
+        return f"{self.collection}:{self.version}"
+
+
+class AliasMove(BaseModel):
+    """One move of an alias; `previous` is None when the alias was new."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alias: str
+    version: str
+    previous: str | None
+    when: datetime
+    by: str
+    reason: str
+
+
+class Registry(Protocol):
+    """What both backends promise. All methods raise RegistryError or one of its children."""
+
+    def publish(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        kind: str,
+        metadata: Mapping[str, Any] | None = None,
+        aliases: Sequence[str] = (),
+        inputs: Sequence[str] = (),
+        run: Any = None,
+    ) -> Record:
+        """Store the files of `directory` as the next version of `name`, and point `aliases` and `latest` at it.
+
+        Content that is there already gives the existing version, unchanged, and only moves the aliases. `run` is the
+        W&B run that made it; `inputs` are the versions it was made from.
+        """
+        ...
+
+    def record(self, ref: str) -> Record:
+        """The record of `NAME:vN` or `NAME:ALIAS`; VersionNotFound when there is none."""
+        ...
+
+    def fetch(self, ref: str, *, run: Any = None) -> Path:
+        """A directory with exactly the published bytes, to be read only; DigestMismatch when they were altered.
+
+        `run`, where given, is the W&B run that uses the version.
+        """
+        ...
+
+    def cached(self, ref: str) -> tuple[Record, Path]:
+        """The version that `ref` was when it was last fetched on this machine, for the time when W&B is away.
+
+        RegistryUnavailable when there is no such copy.
+        """
+        ...
+
+    def records(self, name: str) -> list[Record]:
+        """All versions of `name`, oldest first; empty when there is no such collection."""
+        ...
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias → `vN`."""
+        ...
+
+    def move_alias(
+        self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
+    ) -> None:
+        """Point `alias` at `version`.
+
+        With `expected` given (`vN`, or None for "not set yet") AliasMoved is raised when the alias stands elsewhere.
+        """
+        ...
+
+    def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
+        """Every move of `alias`, oldest first."""
+        ...
+
+    def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
+        """Keep `evaluation` as the newest verdict in the version's record."""
+        ...
+
+    def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
+        """Take in a version of another registry with its own time, author, commit, run and evaluation.
+
+        `inputs` are the versions here that correspond to the record's. A folder keeps the version's number and with it
+        the record as it is; W&B gives the next one.
+        """
+        ...
+
+    def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
+        """Take in moves of another registry, oldest first, and let `alias` stand where the last one points.
+
+        Whether there was anything new in them.
+        """
+        ...
+
+    def used_by(self, ref: str) -> list[str]:
+        """The versions, as `NAME:vN`, that were made from this one."""
+        ...
+
+    def close(self) -> None:
+        """End helper processes; they start again when the registry is used again."""
+        ...
+
+
+class Ref(NamedTuple):
+    """A reference taken apart."""
+
+    name: str
+    selector: str  # an alias or vN
+
+    @property
+    def is_version(self) -> bool:
+        """Whether the selector is a version, which never moves."""
+        return re.fullmatch(r"v\d+", self.selector) is not None
+
+
+def parse_ref(ref: str) -> Ref:
+    """`NAME:ALIAS` or `NAME:vN`, or a RegistryError."""
+    found = REFERENCE.fullmatch(ref)
+    if not found:
+        raise RegistryError(f"{ref!r} is no reference: write NAME:ALIAS or NAME:vN")
+    return Ref(*found.groups())
+
+
+def not_found(ref: str, place: object, versions: Sequence[str], aliases: Mapping[str, str]) -> VersionNotFound:
+    """The error for a reference that `place` does not hold, saying what it holds instead."""
+    name, selector = parsed = parse_ref(ref)
+    standing = ", ".join(f"{alias} = {version}" for alias, version in sorted(aliases.items()))
+    there = f"it holds none: run {MADE_BY.get(name, 'what publishes it')} first"
+    if versions:
+        there = f"there are versions {', '.join(versions)} and aliases {standing or 'none'}"
+    if parsed.is_version:
+        return VersionNotFound(f"{name} has no version {selector} in {place}; {there}")
+    if selector == PRODUCTION:
+        return NothingPromoted(
+            f"no version of {name} in {place} is promoted yet: run `make pipeline`, or `make promote VERSION=vN "
+            f'REASON="…"`; {there}'
+        )
+    return VersionNotFound(f"{name} has no alias {selector!r} in {place}; {there}")
+
+
+def alias_moved(name: str, alias: str, standing: str | None, expected: str | None) -> AliasMoved:
+    """The error for an alias that does not stand where it was expected."""
+    return AliasMoved(
+        f"{name}:{alias} is {standing or 'not set'}, not {expected or 'unset'} as it was before: "
+        "somebody moved it meanwhile; look at its history and run this again"
+    )
+
+
+def publish_reason(run: Any) -> str:
+    """Why aliases move when something is published."""
+    return f"published by {run.job_type}" if run is not None and run.job_type else "published"

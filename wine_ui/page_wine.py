@@ -1,0 +1,48 @@
+"""Score a wine: the form on the left, the answer on the right."""
+
+import streamlit as st
+
+from wine_ui import answer, connection, form, sheet
+from wine_ui.assessment import assess
+from wine_ui.client import ApiError, Refused, Schema
+
+
+def show() -> None:
+    """The page."""
+    schema = connection.schema()
+    first = "sheets" not in st.session_state
+    sheet.prepare(schema)
+    if first and any(sheet.measured(schema)):
+        submit(schema)
+    st.title("How good is this wine?")
+    st.markdown(
+        "Type what a laboratory measured and read the grade that tasters of Vinho Verde would most likely give. "
+        "The score is an estimate of the **median of their grades, from 0 to 10**: it says nothing about price, safety "
+        "or legality."
+    )
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        form.show(schema, submit)
+    sheet.keep(schema)
+    sheet.link(schema)
+    with right, st.container(key="answer"):
+        answer.show(schema, submit)
+
+
+def submit(schema: Schema) -> None:
+    """Ask the API about the wine on the form; what comes of it is kept for this visitor."""
+    state = st.session_state
+    numbers, problems = sheet.measured(schema)
+    state.problems, state.failure = problems, None
+    if problems:
+        return
+    try:
+        state.answer = assess(connection.client(), schema, sheet.category(schema), numbers)
+    except Refused as refused:
+        state.problems = {problem["field"] or "": problem["message"] for problem in refused.problems}
+    except ApiError as error:
+        state.failure = error
+    else:
+        state.moved = state.answer.prediction["model_version"] != schema["model_version"]
+        if state.moved:
+            connection.forget()
