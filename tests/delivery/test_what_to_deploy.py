@@ -85,6 +85,15 @@ def test_line_breaks_add_no_output_to_a_workflow(checkout: Path, said: str, odd:
     assert said in refused.value.stderr
 
 
+def test_line_breaks_in_a_reason_add_no_output_either(checkout: Path) -> None:
+    """Three outputs, and only those, whatever a reason says."""
+    judged = verdict("decline") | {"reasons": ["worse\nmodel=v9\ndeploy=true"]}
+    (checkout / "reports" / "verdict.json").write_text(json.dumps(judged))
+    outputs = [line.partition("=")[::2] for line in ask(checkout, "decision").splitlines()]
+    assert [name for name, _ in outputs] == ["model", "deploy", "reason"]
+    assert dict(outputs)["model"] == "v1"
+
+
 def test_a_moved_alias_deploys_the_version_that_it_names_now(checkout: Path, promoted: FolderRegistry) -> None:
     """Without any training and any verdict; before the first promotion there is nothing to deploy."""
     outputs = ask(checkout, "decision", "repository_dispatch", promoted.root).splitlines()
