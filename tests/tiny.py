@@ -132,7 +132,7 @@ def _reference(forest: RandomForestRegressor, train: pd.DataFrame) -> Reference:
                 name=f"typical-{segment}",
                 label=f"A typical {segment}",
                 wine=as_wines(part)[0],
-                quality=int(part[TARGET].iloc[0]),
+                quality=part[TARGET].iloc[0],
             )
             for segment, part in parts.items()
         ],
