@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, computed_field, mod
 from wine_serving.errors import ContractError
 
 Word = Literal["promote", "equivalent", "hold", "decline", "unchanged"]
-Direction = Literal["upper below", "lower below", "lower at most", "at most", "at least", "between"]
+Direction = Literal["upper below", "upper at least", "lower below", "lower at most", "at most", "at least", "between"]
 Outcome = Literal["holds", "fails", "hold", "not shown"]  # hold: a person decides; not shown: a gain is not
 
 FORMAT: Final = 2
@@ -34,6 +34,7 @@ METRIC_NAMES: Final = {
 }
 ASKED: Final[dict[Direction, str]] = {
     "upper below": "upper end below",
+    "upper at least": "upper end at least",
     "lower below": "lower end below",
     "lower at most": "lower end at most",
     "at most": "at most",
@@ -98,6 +99,7 @@ class Gate(_Part):
         first, last = bound if isinstance(bound, tuple) else (bound, bound)
         holds = {
             "upper below": high < last,
+            "upper at least": high >= first,
             "lower below": low < last,
             "lower at most": low <= last,
             "at most": value <= last,
