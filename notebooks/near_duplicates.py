@@ -1,5 +1,9 @@
-"""Which wines are hardly two wines: they agree in all but a few measurements. Split and judgement go by this rule."""
+"""Which wines are hardly two wines: they agree in all but a few measurements, or hardly differ in any.
 
+Split, evaluation and comparison go by this one rule.
+"""
+
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -7,28 +11,33 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from wine_serving.schema import MEASUREMENTS
+from wine_serving.schema import FEATURES, MEASUREMENTS
 
-DIFFERING = 2  # measurements in which near-duplicates may differ
+DIFFERING = 2  # measurements in which near-duplicates may differ, however much
+STEPS = 2  # by which every measurement of near-duplicates may differ, each in the steps that laboratories report
+REACH = STEPS + 1e-6  # in floating point, .34 is a little more than two hundredths above .32
 
 
 def groups(table: pd.DataFrame, differing: int = DIFFERING) -> NDArray[np.int32]:
     """The group of each wine, shape (n,): linked directly or in a chain, whatever the colour.
 
-    The third wine below differs from the second in two measurements and from the first in four; the last in three.
+    The third wine below differs from the second in two measurements and from the first in four; the fourth in three.
+    The last differs from the first in all, but in each by two steps only.
 
-    >>> wines = pd.DataFrame(1.0, index=range(4), columns=list(MEASUREMENTS))
-    >>> wines.loc[1:2, ["ph", "density"]] = 2
-    >>> wines.loc[2, ["alcohol", "chlorides"]] = 3
-    >>> wines.loc[3, ["ph", "alcohol", "sulphates"]] = 4
+    >>> wines = pd.DataFrame(10.0, index=range(5), columns=list(MEASUREMENTS))
+    >>> wines.loc[1:2, ["ph", "density"]] = 20
+    >>> wines.loc[2, ["alcohol", "chlorides"]] = 30
+    >>> wines.loc[3, ["ph", "alcohol", "sulphates"]] = 40
+    >>> wines.loc[4] += [2 * feature.step for feature in FEATURES]
     >>> groups(wines).tolist(), groups(wines, differing=3).tolist()
-    ([0, 0, 0, 1], [0, 0, 0, 0])
+    ([0, 0, 0, 1, 0], [0, 0, 0, 0, 0])
     """
     number = np.arange(len(table))
-    links = []
-    for aside in combinations(MEASUREMENTS, differing):
-        alike = table.groupby([name for name in MEASUREMENTS if name not in aside]).ngroup().to_numpy()
+    links = [_in_steps(table).query_pairs(REACH, p=np.inf, output_type="ndarray")]
+    for kept in _kept(differing):
+        alike = table.groupby(kept).ngroup().to_numpy()
         first = pd.Series(number).groupby(alike).transform("first").to_numpy()
         links.append(np.column_stack([number, first])[number != first])
     pairs = np.unique(np.concatenate(links), axis=0)
@@ -37,10 +46,21 @@ def groups(table: pd.DataFrame, differing: int = DIFFERING) -> NDArray[np.int32]
     return group
 
 
-def known(table: pd.DataFrame, seen: pd.DataFrame, differing: int = DIFFERING) -> NDArray[np.bool_]:
-    """Which wines of `table`, shape (n,), agree with one in `seen` in all but a few measurements."""
-    found = np.zeros(len(table), dtype=bool)
-    for aside in combinations(MEASUREMENTS, differing):
-        kept = [name for name in MEASUREMENTS if name not in aside]
+def known(table: pd.DataFrame, seen: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which wines of `table`, shape (n,), are hardly another wine than one in `seen`."""
+    distance, _ = _in_steps(seen).query(_in_steps(table).data, p=np.inf, distance_upper_bound=REACH)
+    found: NDArray[np.bool_] = np.isfinite(distance)
+    for kept in _kept(DIFFERING):
         found |= pd.MultiIndex.from_frame(table[kept]).isin(pd.MultiIndex.from_frame(seen[kept]))
     return found
+
+
+def _in_steps(table: pd.DataFrame) -> cKDTree:
+    """The wines as points, each measurement in the steps that laboratories report."""
+    return cKDTree(table[list(MEASUREMENTS)].to_numpy(float) / [feature.step for feature in FEATURES])
+
+
+def _kept(differing: int) -> Iterator[list[str]]:
+    """The measurements that are left when any few are set aside."""
+    for aside in combinations(MEASUREMENTS, differing):
+        yield [name for name in MEASUREMENTS if name not in aside]

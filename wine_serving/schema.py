@@ -17,7 +17,10 @@ from wine_serving.errors import ContractError
 
 
 def measurement(label: str, unit: str, low: float, high: float, *, step: float, group: str, help: str) -> Any:
-    """A required number with its physical bounds, in `unit`, and what a form needs to ask for it."""
+    """A required number with its physical bounds, in `unit`, and what a form needs to ask for it.
+
+    `step` is the smallest difference that laboratories report: forms count in it, and near-duplicates are told by it.
+    """
     extra: JsonDict = {"unit": unit, "step": step, "group": group}
     return Field(ge=low, le=high, title=label, description=help, json_schema_extra=extra)
 
