@@ -70,7 +70,7 @@ class Case:
     rival: str  # the role that it is compared with first: production, or else a straight line
     incomparable: str  # why nothing follows from that comparison, and the remedy; empty when it does
     best: str | None  # the role that did best among other versions that were promoted on this split
-    out_of_fold: pd.DataFrame | None  # group, quality and both models' predictions, where their folds are the same
+    out_of_fold: pd.DataFrame | None  # of training wines: group, quality, predictions by role; None without any
     look: int  # how many candidates this production has been compared with on this split, this one included
     trials: int  # how many settings the search tried that found the candidate
     bounds: Mapping[str, Any]  # the evaluation's parameters
@@ -149,34 +149,31 @@ class Case:
         apart, _ = self.reproduction
         return apart is not None and apart <= SAME
 
-    @cached_property
-    def gain(self) -> tuple[Estimate, str]:
-        """The RMSE minus production's on all wines that neither was fitted on, and which wines these are."""
-        rows, name = self.wines("production"), "the test wines alone, as there are no folds that both models share"
+    def gain(self, other: str) -> tuple[Estimate, str]:
+        """The RMSE minus that of `other` on all wines that neither was fitted on, and which wines these are."""
+        rows, name = self.wines(other), "test wines alone, as no folds are shared"
         actual = self.test[TARGET].to_numpy(float)[rows]
-        errors = [actual - self.predictions[role][rows] for role in (self.judged, "production")]
+        errors = [actual - self.predictions[role][rows] for role in (self.judged, other)]
         groups = self.test["group"].to_numpy()[rows]
-        if self.out_of_fold is not None and self.reproduced:
-            held_out, name = self.out_of_fold, "test wines and out-of-fold predictions"
-            more = [held_out[TARGET] - held_out[role] for role in ("candidate", "production")]
+        if self.out_of_fold is not None and other in self.out_of_fold and self.reproduced:
+            held_out, name = self.out_of_fold.dropna(subset=[other]), "test wines and out-of-fold predictions"
+            more = [held_out[TARGET] - held_out[role] for role in ("candidate", other)]
             errors = [np.concatenate(pair) for pair in zip(errors, more, strict=True)]
             groups = np.concatenate([groups, held_out["group"]])
         return rmse_difference(*errors, groups), f"{len(groups)} wines: {name}"
 
 
-def exported(metadata: Metadata, train: pd.DataFrame) -> Callable[[NDArray[np.float32]], Floats]:
+def exported(metadata: Metadata, train: pd.DataFrame, seed: int | None = None) -> Callable[[NDArray[np.float32]], Floats]:
     """The recipe that a bundle names, fitted again and exported, as a function of encoded wines; BundleError if not."""
-    model = export(refit(metadata, train)).SerializeToString()
+    model = export(refit(metadata, train, seed)).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(None, {"features": rows})[0].reshape(-1).astype(float)
 
 
-def rates(gate: str, fair: str = "fair candidates") -> str:
+def rates(gate: str) -> str:
     """How often a gate was wrong and how often right, as simulated: counts from gates.json, in words."""
-    counts = {name: f"{found} of {n}" for name, (found, n) in SIMULATED[gate].items()}
-    wrong = counts.pop(fair, "none")
-    found = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"simulated, it stops {wrong} {fair}" + (f" and {found}" if found else "")
+    counts = [f"{found} of {n} {name}" for name, (found, n) in SIMULATED[gate].items()]
+    return f"simulated: {', '.join(counts)}"
 
 
 def loads(case: Case) -> Gate:
@@ -206,8 +203,10 @@ def comparable(case: Case) -> Gate:
 
 def better_than(other: str, case: Case) -> Gate:
     """Than what costs nothing."""
-    why = f"a model not clearly better than one that costs nothing is not worth the effort; {rates(f'better than {other}')}"
-    return Gate.judge(f"better than {other}", case.difference(other), "upper below", 0, why, "ΔRMSE")
+    why = f"one not clearly better than what costs nothing is not worth the effort; {rates(f'better than {other}')}"
+    estimate, wines = case.gain(other)
+    note = f"{estimate.interval()} on {wines}"
+    return Gate.judge(f"better than {other}", estimate.interval(), "upper below", 0, why, "ΔRMSE", note=note)
 
 
 def compared(case: Case) -> bool:
@@ -258,7 +257,7 @@ def better_than_production(case: Case) -> Gate | None:
     if not compared(case):
         return None
     alpha = alpha_of(case.look, case.trials)
-    estimate, wines = case.gain
+    estimate, wines = case.gain("production")
     why = f"the chance of a false promotion is .05 over all looks together, so a look has its share; {rates('better')}"
     tried = f" after {case.trials} trials" if case.trials > 1 else ""
     measured = estimate.interval(alpha)
@@ -307,7 +306,9 @@ def reproduced(case: Case) -> Gate:
 
 def as_of_another_seed(case: Case, others: Sequence[str]) -> Gate:
     """Where other packages fit otherwise: it is no better on test wines than its recipe, fitted by another seed."""
-    again = exported(with_another_seed(case.candidate.metadata), case.splits["train"])
+    metadata = case.candidate.metadata
+    seed = metadata.recipe.seed if metadata.recipe else int(metadata.parameters["seed"])
+    again = exported(metadata, case.splits["train"], seed + 1)
     actual = case.test[TARGET].to_numpy(float)
     ours, theirs = (actual - each for each in (case.predictions["candidate"], again(encode_columns(case.test))))
     measured = rmse_difference(ours, theirs, case.test["group"]).interval(OTHER_SEED)
@@ -315,15 +316,6 @@ def as_of_another_seed(case: Case, others: Sequence[str]) -> Gate:
     note = f"{measured} in RMSE (99 %) against its recipe, fitted with other versions of {', '.join(others)}"
     name = "no better than its recipe, fitted by another seed"
     return Gate.judge(name, measured, "upper at least", 0, why, "ΔRMSE", otherwise="hold", note=note)
-
-
-def with_another_seed(metadata: Metadata) -> Metadata:
-    """The same recipe, but for its seed."""
-    if metadata.recipe is None:
-        seed = int(metadata.parameters.get("seed", 0)) + 1
-        return metadata.model_copy(update={"parameters": metadata.parameters | {"seed": seed}})
-    recipe = metadata.recipe.model_copy(update={"seed": metadata.recipe.seed + 1})
-    return metadata.model_copy(update={"recipe": recipe})
 
 
 def not_too_good(case: Case, refused: str) -> Gate:
@@ -358,7 +350,8 @@ def too_good(on_test: Estimate, elsewhere: Estimate) -> float:
 def out_of_fold_reproduced(case: Case) -> Gate | None:
     """What tips the scale is fitted again, too: each fold, from the others."""
     gain = better_than_production(case)
-    if case.out_of_fold is None or gain is None or gain.outcome != "holds":
+    tips = gain is None or gain.outcome == "holds" or case.bounds["promote_equivalent"]
+    if case.out_of_fold is None or not case.reproduced or not tips:
         return None
     kept, train = OutOfFold.read(case.candidate.directory), case.splits["train"]
     fold, said = (np.array(each) for each in (kept.fold, kept.quality)) if kept else (np.array([]), np.array([]))
