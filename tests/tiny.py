@@ -58,6 +58,7 @@ def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
     directory.mkdir()
     for name, part in {"train": wines[:500], "calibration": wines[500:700], "test": wines[700:]}.items():
         part.to_parquet(directory / f"{name}.parquet")
+    (directory / "dataset.json").write_text('{"format": 2, "split_seed": 0}')
     (directory / "DATASET_CARD.md").write_text("# Made-up wines\n")
     return registry.publish(directory, DATASET, kind="dataset")
 
