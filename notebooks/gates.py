@@ -1,9 +1,10 @@
 """The gates of promotion: what a candidate must show, one small function each.
 
 Each looks at a `Case` and gives a `Gate` that says what was asked, what was measured, how sure that is, and why the
-bound is where it is; or None where it does not apply. A new gate is a function here and its name in `GATES`. How often a
-fair candidate fails a gate, and how often it finds what it is there to find, was simulated on real wines
-(tests/bench/gates.py); the counts stand in gates.json, and `rates` puts them into words.
+bound is where it is; or None where it does not apply. A new gate is a function here and its name in `GATES`.
+
+How often a fair candidate fails a gate, and how often the gate finds what it is there to find, was simulated on real
+wines (tests/bench/gates.py): the counts stand in gates.json, and `rates` puts them into words.
 """
 
 import json
@@ -29,7 +30,7 @@ from splits import grade_of
 from wine_serving.bundle import MODEL_FILE, Bundle, Metadata, OutOfFold
 from wine_serving.errors import BundleError
 from wine_serving.schema import INPUTS, SEGMENT, SEGMENTS, TARGET, encode_columns
-from wine_serving.verdict import METRIC_NAMES, Gate, Metric, Verdict
+from wine_serving.verdict import METRIC_NAMES, Dataset, Gate, Metric, Outcome, Verdict
 
 ALL: Final = "all wines"
 BANDS: Final = {  # of grades: the extreme ones are too rare to stand alone
@@ -120,7 +121,7 @@ class Case:
         return self._known[role, rows.tobytes()]
 
     def measure(self, role: str, part: str = ALL, only: Collection[str] = METRIC_NAMES) -> dict[str, Metric]:
-        """The metrics of a role on those wines of a slice that it has not seen, each with the interval that suits it."""
+        """The metrics of a role on those wines of a slice that it has not seen, each with its interval."""
         rows = self.wines(role, part)
         samples = self.samples(role, rows) if rows.any() else {}
         return {name: self.resamples.measured(name, samples[name], rows) for name in only if name in samples}
@@ -160,11 +161,13 @@ class Case:
             more = [held_out[TARGET] - held_out[role] for role in ("candidate", other)]
             errors = [np.concatenate(pair) for pair in zip(errors, more, strict=True)]
             groups = np.concatenate([groups, held_out["group"]])
-        return rmse_difference(*errors, groups), f"{len(groups)} wines: {name}"
+        return rmse_difference(errors[0], errors[1], groups), f"{len(groups)} wines: {name}"
 
 
-def exported(metadata: Metadata, train: pd.DataFrame, seed: int | None = None) -> Callable[[NDArray[np.float32]], Floats]:
-    """The recipe that a bundle names, fitted again and exported, as a function of encoded wines; BundleError if not."""
+def exported(
+    metadata: Metadata, train: pd.DataFrame, seed: int | None = None
+) -> Callable[[NDArray[np.float32]], Floats]:
+    """The recipe that a bundle names, fitted again and exported: encoded wines to quality; BundleError if it cannot."""
     model = export(refit(metadata, train, seed)).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(None, {"features": rows})[0].reshape(-1).astype(float)
@@ -179,14 +182,14 @@ def rates(gate: str) -> str:
 def loads(case: Case) -> Gate:
     """It is served by the very class that judges it here."""
     why = "what cannot be loaded, or answers otherwise than at training, is not judged any further; it takes no chance"
-    outcome: Any = "fails" if case.defect else "holds"
+    outcome: Outcome = "fails" if case.defect else "holds"
     return Gate(name="loads, and answers golden wines", outcome=outcome, why=why, note=case.defect)
 
 
 def lineage(case: Case) -> Gate:
     """It was made from the dataset that its record names."""
     why = "figures on another dataset's test wines would say nothing; digests are equal or not, so none errs here"
-    outcome: Any = "fails" if case.untraced else "holds"
+    outcome: Outcome = "fails" if case.untraced else "holds"
     return Gate(name="made from the dataset of its record", outcome=outcome, why=why, note=case.untraced)
 
 
@@ -238,7 +241,7 @@ def not_worse_on_color(part: str, case: Case) -> Gate | None:
         return None
     fewest = min(COLORS, key=lambda name: case.slices[name].sum() if name in case.slices else np.inf)
     kind, margin = ("rare", "rare_color_margin") if part == fewest else ("common", "color_margin")
-    why = f"what a colour of so few wines can rule out, and fair seeds keep to; {rates(f'not worse on the {kind} colour')}"
+    why = f"what so few wines can rule out, and fair seeds keep to; {rates(f'not worse on the {kind} colour')}"
     measured = case.difference("production", part)
     return Gate.judge(f"not worse on {part}", measured, "upper below", case.bounds[margin], why, "ΔRMSE")
 
@@ -247,7 +250,7 @@ def not_worse_on_band(part: str, case: Case) -> Gate | None:
     """A band of grades declines only when its whole interval lies beyond its margin."""
     if not compared(case) or part not in case.slices:
         return None
-    why = f"bands are small, so that only gross faults are found and nothing less is asked; {rates('not worse on a band')}"
+    why = f"bands are small: only gross faults are asked for; {rates('not worse on a band')}"
     measured = case.difference("production", part)
     return Gate.judge(f"not worse on {part}", measured, "lower below", case.bounds["band_margin"], why, "ΔRMSE")
 
@@ -276,7 +279,7 @@ def alpha_of(look: int, trials: int = 1) -> float:
     return 0.05 / (look * (look + 1)) / trials
 
 
-def look_at(earlier: Sequence[Verdict], candidate: str, production: str | None, dataset: Any) -> int:
+def look_at(earlier: Sequence[Verdict], candidate: str, production: str | None, dataset: Dataset) -> int:
     """Which look this is: the number of this pair among the distinct ones that were judged on this split, from 1."""
     on_split = [
         (each.candidate.version, each.production.version)
@@ -287,20 +290,20 @@ def look_at(earlier: Sequence[Verdict], candidate: str, production: str | None, 
     return pairs.index((candidate, production)) + 1
 
 
-def same_split(one: Any, other: Any) -> bool:
+def same_split(one: Dataset, other: Dataset) -> bool:
     """Whether two datasets were split alike: by the same seed, or, where wines were dealt otherwise, as the same."""
-    return one.digest == other.digest or (one.split_seed == other.split_seed is not None)
+    return one.digest == other.digest or one.split_seed == other.split_seed is not None
 
 
 def reproduced(case: Case) -> Gate:
     """It is what its recipe makes of the training wines, and of no other."""
-    name, (apart, refused) = "its recipe, fitted again, differs by", case.reproduction
+    name, (apart, refused) = "differs from its refit by", case.reproduction
     if apart is None:
         return not_too_good(case, refused)
     others = [each for each in DECIDING if case.candidate.metadata.packages.get(each) != version(each)]
     if others and not case.reproduced:
         return as_of_another_seed(case, others)
-    why = f"a fit is repeated to the last bits, and one wine more in training moves scores by far more; {rates('reproduced')}"
+    why = f"a fit repeats itself, and one wine more in training moves scores by far more; {rates('reproduced')}"
     return Gate.judge(name, apart, "at most", SAME, why, "points")
 
 
@@ -363,7 +366,7 @@ def out_of_fold_reproduced(case: Case) -> Gate | None:
 
     found = max(Parallel(-1, prefer="threads")(delayed(apart)(number) for number in np.unique(fold)))
     why = f"out-of-fold predictions decide beside test wines, and can be written by hand; {rates('reproduced')}"
-    return Gate.judge("its out-of-fold predictions, made again, differ by", found, "at most", SAME, why, "points")
+    return Gate.judge("out-of-fold refits differ by", found, "at most", SAME, why, "points")
 
 
 def half_widths(case: Case) -> Gate:
@@ -374,8 +377,8 @@ def half_widths(case: Case) -> Gate:
         abs(half_width(errors[calibration[SEGMENT] == color], case.bounds["level"]) - recorded.get(color, np.inf))
         for color in SEGMENTS
     ]
-    why = "the level is the evaluation's, whatever the candidate calls its own; a width that is counted again does not err"
-    return Gate.judge("half widths differ from those recomputed by", max(apart), "at most", SAME, why, "points")
+    why = "the level is the evaluation's, not the candidate's; a width that is counted again does not err"
+    return Gate.judge("half widths differ by", max(apart), "at most", SAME, why, "points")
 
 
 def half_width(errors: Any, level: float) -> float:
@@ -423,7 +426,7 @@ def residuals_as_recorded(case: Case) -> Gate:
         again = np.sort(part[TARGET] - case.candidate.predict(encode_columns(part)))
         same = len(again) == len(recorded[str(color)])
         apart.append(np.abs(again - recorded[str(color)]).max() if same else np.inf)
-    why = "platforms differ by a hundredth of it, a model that is fed otherwise by a hundred times: honest ones never fail"
+    why = "platforms differ by a hundredth of it, what is fed otherwise by a hundred times: honest ones never fail"
     return Gate.judge("calibration residuals differ by", float(max(apart)), "at most", SAME, why)
 
 
@@ -513,8 +516,8 @@ ORDER: Final = ("fails", "hold", "not shown", "holds")
 
 def judge(case: Case) -> list[Gate]:
     """Every gate that applies, failing ones first; of what cannot be served or traced that question only."""
-    for first in (loads, lineage):
-        if (gate := first(case)).outcome != "holds":
-            return [gate]
+    for first in (loads(case), lineage(case)):
+        if first.outcome != "holds":
+            return [first]
     gates = [gate for each in GATES if (gate := each(case))]
     return sorted(gates, key=lambda gate: ORDER.index(gate.outcome))

@@ -1,8 +1,8 @@
 """The gates, simulated: how often each stops a fair candidate, and how often it finds what it is there to find.
 
-UCI's wines are split anew for each draw, small forests are fitted on the training wines, honest ones and others, and the
-gates themselves judge them. What is counted goes to notebooks/gates.json, which every gate cites. It takes the better part of an hour, so it
-runs when named only: `make bench ONLY=gates`.
+UCI's wines are split anew for each draw, small forests are fitted on the training wines, honest ones and others, and
+the gates themselves judge them. What is counted goes to notebooks/gates.json, which every gate cites. It takes an hour,
+so it runs only when named: `make bench ONLY=gates`.
 """
 
 import json
@@ -41,7 +41,7 @@ FOUND: Final = ROOT / "notebooks" / "gates.json"
 BOUNDS: Final = {name: each.default for name, each in declared(ROOT / "notebooks" / "04_evaluation.ipynb").items()}
 DRAWS, TREES, RESAMPLES = 60, 30, 1000
 APART, LOOKS, FEW_TREES = 3, 50, 10  # a sequence of looks for every third split
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Predict = Callable[[Floats], Floats]
 
 
@@ -62,7 +62,7 @@ class Counts(defaultdict[str, dict[str, list[int]]]):
 class Simulated(gates.Case):
     """A case whose candidate was fitted right here."""
 
-    reproduced = True  # type: ignore[assignment] # nothing has to be fitted again
+    reproduced = True  # nothing has to be fitted again
 
 
 class Draw:
@@ -130,9 +130,7 @@ class Draw:
         off = self.grades["calibration"] - predict(self.rows["calibration"])
         colors = self.tables["calibration"][SEGMENT]
         reach = {color: gates.half_width(np.abs(off[colors == color]), level) for color in SEGMENTS}
-        return SimpleNamespace(
-            predict=predict, metadata=SimpleNamespace(calibration=SimpleNamespace(half_width=reach))
-        )
+        return SimpleNamespace(predict=predict, metadata=SimpleNamespace(calibration=SimpleNamespace(half_width=reach)))
 
     def errors(self, predict: Predict, of: str) -> Floats:
         """Of a model on a split's wines."""
@@ -219,7 +217,9 @@ def count_leaks(draw: Draw, fair: Predict, counts: Counts) -> None:
     leaked = draw.having_seen(1, 1)
     everything = np.concatenate([*draw.rows.values()])
     counts.add(
-        "reproduced", "with one test wine in training found", np.abs(leaked(everything) - fair(everything)).max() > gates.SAME
+        "reproduced",
+        "with one test wine in training found",
+        np.abs(leaked(everything) - fair(everything)).max() > gates.SAME,
     )
     groups = {name: table["group"] for name, table in draw.tables.items()}
     n = len(groups["test"])
@@ -280,7 +280,7 @@ def count_gain(name: str, case: gates.Case, counts: Counts, losses: dict[str, li
 
 
 def count_looks(draw: Draw, counts: Counts) -> None:
-    """One forest of another seed after the other, all equal, meets who stands: is any promoted?"""
+    """One forest of another seed after the other, all equal, meets who stands, and should not replace it."""
 
     def errors(seed: int) -> Floats:
         test = draw.errors(draw.forest(seed), "test")
