@@ -105,7 +105,7 @@ def test_a_verdict_is_published_attached_and_carried_out(two_versions: FolderReg
     published = two_versions.record(f"{EVALUATION}:v0")
     assert set(published.files) == {"verdict.json", "04_evaluation.html"}
     assert published.inputs == (f"{DATASET}:v0", f"{MODEL}:v1", f"{MODEL}:v0")
-    assert Verdict.read(published.metadata) == done.model_copy(update={"report": None})
+    assert Verdict.read(published.metadata) == done.model_copy(update={"report": None, "promoted": None})
     assert two_versions.record(f"{MODEL}:v1").evaluation == done.as_data()
     last = two_versions.history(MODEL)[-1]
     assert (last.previous, last.version, last.reason) == ("v0", "v1", "evaluation: every gate holds")
@@ -153,6 +153,6 @@ def test_the_evaluation_run_cell_by_cell_goes_through_the_door(tmp_path: Path) -
         Cells("04_evaluation", **options).run()
     published = registry.record(f"{EVALUATION}:latest")
     assert published.version == "v2"
-    assert published.metadata["promoted"]
+    assert published.metadata["promoted"] is None
     assert registry.record(f"{MODEL}:production").version == published.metadata["candidate"]["version"] == "v1"
-    assert registry.record(f"{MODEL}:v1").evaluation == published.metadata | {"report": published.ref}
+    assert registry.record(f"{MODEL}:v1").evaluation == published.metadata | {"report": published.ref, "promoted": True}
