@@ -38,7 +38,7 @@ def write_front_page(reports: Path) -> None:
     production, dataset = found(registry, f"{MODEL}:{PRODUCTION}"), found(registry, f"{DATASET}:{LATEST}")
     moves = registry.history(MODEL)
     evaluations = with_changes(registry, records)
-    points, marks = trend([each.verdict for each in evaluations])
+    points, marks = trend([each.verdict for each in evaluations], {move.version for move in moves})
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     page = environment.get_template("index.html.j2").render(
         report=page_parts(),
@@ -88,8 +88,11 @@ def with_changes(registry: Registry, records: list[Record]) -> list[Evaluation]:
     return listed
 
 
-def trend(verdicts: list[Verdict]) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
-    """Each candidate's test RMSE as a point of a plot 210 pixels high, oldest first, and the marks of its axis."""
+def trend(verdicts: list[Verdict], promoted: set[str]) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
+    """Each candidate's test RMSE as a point of a plot 210 pixels high, oldest first, and the marks of its axis.
+
+    `promoted` are the versions that production has moved to.
+    """
     measured = [(verdict, metric) for verdict in verdicts if (metric := verdict.candidate.metrics.get("rmse"))][-20:]
     if not measured:
         return [], []
@@ -107,6 +110,7 @@ def trend(verdicts: list[Verdict]) -> tuple[list[dict[str, Any]], list[dict[str,
             "value": metric.value,
             "version": verdict.candidate.version,
             "verdict": verdict.verdict,
+            "promoted": verdict.candidate.version in promoted,
         }
         for number, (verdict, metric) in enumerate(measured)
     ]

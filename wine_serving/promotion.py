@@ -8,7 +8,7 @@ from typing import Any
 from wine_serving.bundle import Bundle
 from wine_serving.errors import RegistryError
 from wine_serving.provenance import current_user
-from wine_serving.registry.promises import DATASET, EVALUATION, MODEL, PRODUCTION, Registry, alias_moved
+from wine_serving.registry.promises import DATASET, EVALUATION, MODEL, PRODUCTION, Record, Registry, alias_moved
 from wine_serving.verdict import Verdict
 
 
@@ -17,26 +17,30 @@ def by_verdict(
 ) -> Verdict:
     """Publish the evaluation, attach it to the candidate, and with `move` let a promoted candidate become production.
 
-    The evaluation is the verdict and the files in the folder `pages`. The alias moves last, and only from where it
-    stood when it was judged; carrying out a verdict again changes nothing. The verdict comes back as it was carried
-    out. `unchanged` publishes nothing.
+    The evaluation is the verdict and the files in the folder `pages`. The alias moves after both, and only from where
+    it stood when it was judged. Until it has moved, nothing says `promoted`: what is published leaves that open for
+    good, and the candidate's record says it once it is true. Carrying out a verdict again changes nothing, or completes
+    what somebody who was stopped left undone; so does `unchanged`, which publishes nothing. The verdict comes back as
+    it was carried out.
     """
-    if verdict.verdict == "unchanged":
-        return verdict
     version = verdict.candidate.version
+    if verdict.verdict == "unchanged":
+        _complete(registry, version)
+        return verdict
     judged_against = verdict.production.version if verdict.production else None
     standing = registry.aliases(MODEL).get(PRODUCTION)
-    moves = move and verdict.verdict == "promote" and standing != version
+    promotes = move and verdict.verdict == "promote"
+    moves = promotes and standing != version
     if moves and standing != judged_against:
         raise alias_moved(MODEL, PRODUCTION, standing, judged_against)
-    done = verdict.model_copy(
-        update={"promoted": verdict.verdict == "promote" and (moves or standing == version), "report": None}
-    )
-    done = done.model_copy(update={"report": _publish(registry, done, pages, run)})
-    registry.attach_evaluation(f"{MODEL}:{version}", done.as_data())
+    about_to = verdict.model_copy(update={"promoted": None if promotes else False, "report": None})
+    about_to = about_to.model_copy(update={"report": _publish(registry, about_to, pages, run)})
     if moves:
+        registry.attach_evaluation(f"{MODEL}:{version}", about_to.as_data())
         reason = f"evaluation: {verdict.reasons[0]}"
         registry.move_alias(MODEL, PRODUCTION, version, reason=reason, by=current_user(), expected=standing)
+    done = about_to.model_copy(update={"promoted": promotes})
+    registry.attach_evaluation(f"{MODEL}:{version}", done.as_data())
     return done
 
 
@@ -62,6 +66,26 @@ def back(registry: Registry, reason: str) -> str:
             f"there is nothing to roll back to: {PRODUCTION} was never moved from one version to another"
         )
     return by_hand(registry, history[-1].previous, reason or f"rollback from {standing}")
+
+
+def _complete(registry: Registry, version: str) -> None:
+    """What is missing of the evaluation that made `version` production, where who carried it out was stopped."""
+    record = registry.record(f"{MODEL}:{version}")
+    evaluations = [each for each in registry.records(EVALUATION) if _candidate(each) == record.ref]
+    if not evaluations:
+        return
+    newest, attached = evaluations[-1], record.evaluation or {}
+    if attached.get("report") == newest.ref and attached.get("promoted") is not None:
+        return
+    verdict = Verdict.read(newest.metadata)
+    promoted = verdict.promoted is not False  # it is in production
+    done = verdict.model_copy(update={"promoted": promoted, "report": newest.ref})
+    registry.attach_evaluation(record.ref, done.as_data())
+
+
+def _candidate(evaluation: Record) -> str | None:
+    """The reference of the model that was judged: of the models that an evaluation was made from, the first."""
+    return next((ref for ref in evaluation.inputs if ref.startswith(f"{MODEL}:")), None)
 
 
 def _publish(registry: Registry, verdict: Verdict, pages: Path | None, run: Any) -> str:

@@ -34,7 +34,9 @@ def test_verdicts_of_format_1_are_listed(kept: FolderRegistry, tmp_path: Path, m
 
 def test_trend_keeps_the_order_and_scale_of_the_figures(kept: FolderRegistry) -> None:
     """Better is lower on the page, and every interval lies within the plot."""
-    points, marks = trend([Verdict.read(record.metadata) for record in kept.records(EVALUATION)])
+    verdicts = [Verdict.read(record.metadata) for record in kept.records(EVALUATION)]
+    points, marks = trend(verdicts, {verdicts[0].candidate.version})
+    assert [point["promoted"] for point in points] == [True, *[False] * (len(verdicts) - 1)]
     assert [point["version"] for point in points] == [
         record.metadata["candidate"]["version"] for record in kept.records(EVALUATION)
     ]

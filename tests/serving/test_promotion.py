@@ -1,17 +1,32 @@
 """The one door: production moves by a verdict, or by a person with `python -m wine_serving promote` and `rollback`."""
 
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from tests import frozen, tiny
 from tests.cells import Cells, environment
+from tests.conftest import ROOT
+from tests.serving.carrying_out import carry_out, judged
+from tests.stand_ins.wandb_server.app import WandbServer
 from wine_serving import promotion
 from wine_serving.__main__ import main
 from wine_serving.errors import AliasMoved
-from wine_serving.registry import DATASET, EVALUATION, MODEL
+from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION, Registry
 from wine_serving.registry.folder import FolderRegistry
-from wine_serving.verdict import Dataset, Gate, Judged, Metric, Verdict, Word
+from wine_serving.registry.wandb import WandbRegistry
+from wine_serving.verdict import Verdict, Word
 
 
 @pytest.fixture
@@ -82,20 +97,6 @@ def test_history_lists_every_move(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split("UTC  ")[1].split("  by")[0] for line in lines] == ["nothing → v0", "v0 → v1"]
 
 
-def judged(word: Word = "promote") -> Verdict:
-    """A verdict on v1, judged against v0."""
-    metrics = {"rmse": Metric(value=0.68, low=0.65, high=0.71)}
-    return Verdict(
-        verdict=word,
-        promoted=False,
-        reasons=("every gate holds",),
-        gates=(Gate.judge("size", 1.2, "at most", 14, "memory is short", "MB"),),
-        dataset=Dataset(version="v0", digest="0" * 64),
-        candidate=Judged(version="v1", metrics=metrics),
-        production=Judged(version="v0", metrics=metrics),
-    )
-
-
 def test_a_verdict_is_published_attached_and_carried_out(two_versions: FolderRegistry, tmp_path: Path) -> None:
     """The evaluation with its pages, the candidate's record, and production, which says why."""
     (tmp_path / "pages").mkdir()
@@ -105,7 +106,7 @@ def test_a_verdict_is_published_attached_and_carried_out(two_versions: FolderReg
     published = two_versions.record(f"{EVALUATION}:v0")
     assert set(published.files) == {"verdict.json", "04_evaluation.html"}
     assert published.inputs == (f"{DATASET}:v0", f"{MODEL}:v1", f"{MODEL}:v0")
-    assert Verdict.read(published.metadata) == done.model_copy(update={"report": None})
+    assert Verdict.read(published.metadata) == done.model_copy(update={"report": None, "promoted": None})
     assert two_versions.record(f"{MODEL}:v1").evaluation == done.as_data()
     last = two_versions.history(MODEL)[-1]
     assert (last.previous, last.version, last.reason) == ("v0", "v1", "evaluation: every gate holds")
@@ -153,6 +154,130 @@ def test_the_evaluation_run_cell_by_cell_goes_through_the_door(tmp_path: Path) -
         Cells("04_evaluation", **options).run()
     published = registry.record(f"{EVALUATION}:latest")
     assert published.version == "v2"
-    assert published.metadata["promoted"]
+    assert published.metadata["promoted"] is None
     assert registry.record(f"{MODEL}:production").version == published.metadata["candidate"]["version"] == "v1"
-    assert registry.record(f"{MODEL}:v1").evaluation == published.metadata | {"report": published.ref}
+    assert registry.record(f"{MODEL}:v1").evaluation == published.metadata | {"report": published.ref, "promoted": True}
+
+
+# Killed between every two writes
+
+
+@contextmanager
+def carrying_out(uri: str, place: Path, *given: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process, in a session of its own, that carries out the verdict on v1."""
+    place.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.serving.carrying_out", uri, str(place), *given],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
+
+
+def publish_two(registry: Registry, place: Path) -> None:
+    """A dataset, v0 in production, and v1 the candidate."""
+    versions = {
+        "wines": (DATASET, "dataset", []),
+        "first": (MODEL, "model", [PRODUCTION]),
+        "second": (MODEL, "model", []),
+    }
+    for name, (collection, kind, aliases) in versions.items():
+        (place / name).mkdir(parents=True)
+        (place / name / "content").write_text(name)
+        registry.publish(place / name, collection, kind=kind, aliases=aliases)
+
+
+def said_of_v1(registry: Registry) -> list[object]:
+    """Wherever a registry says whether v1 was promoted: what it says there."""
+    evaluations = registry.records(EVALUATION)
+    files = [json.loads((registry.fetch(each.ref) / "verdict.json").read_text()) for each in evaluations]
+    attached = [evaluation for evaluation in [registry.record(f"{MODEL}:v1").evaluation] if evaluation]
+    return [each["promoted"] for each in [*(each.metadata for each in evaluations), *files, *attached]]
+
+
+def check_nothing_is_said_that_is_not_so(registry: Registry) -> bool:
+    """Right after the kill; whether v1 is in production."""
+    moved = registry.aliases(MODEL)[PRODUCTION] == "v1"
+    assert [move.version for move in registry.history(MODEL)] == ["v0", "v1"][: 1 + moved]
+    assert moved or True not in said_of_v1(registry)
+    assert not moved or registry.record(f"{MODEL}:v1").evaluation
+    return moved
+
+
+def check_all_is_there(registry: Registry, done: Verdict, *, moved: bool) -> None:
+    """After the evaluation was run again; `moved` says whether the alias had moved before that."""
+    assert (done.verdict, done.promoted) == (("unchanged", False) if moved else ("promote", True))
+    (before, last) = registry.history(MODEL)
+    assert (before.version, last.previous, last.version) == ("v0", "v0", "v1")
+    assert (last.reason, registry.aliases(MODEL)[PRODUCTION]) == ("evaluation: every gate holds", "v1")
+    evaluations = registry.records(EVALUATION)
+    assert {(each.metadata["candidate"]["version"], each.inputs) for each in evaluations} == {
+        ("v1", (f"{DATASET}:v0", f"{MODEL}:v1", f"{MODEL}:v0"))  # one decision, however often it was begun
+    }
+    assert registry.aliases(EVALUATION)["latest"] == evaluations[-1].version
+    assert registry.record(f"{MODEL}:v1").evaluation == evaluations[-1].metadata | {
+        "promoted": True,
+        "report": evaluations[-1].ref,
+    }
+
+
+def test_evaluation_that_is_killed_before_any_write_is_completed_by_the_next(folder: FolderRegistry) -> None:
+    """In a folder: nothing is recorded as promoted that was not, and running it again adds what is missing."""
+    place = folder.root.parent
+    publish_two(folder, place / "two")
+    for number in count(1):
+        registry = FolderRegistry(shutil.copytree(folder.root, place / f"registry-{number}"))
+        with carrying_out(f"folder:{registry.root}", place / f"pages-{number}", str(number)) as process:
+            errors = process.communicate(timeout=60)[1]
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, errors
+        moved = check_nothing_is_said_that_is_not_so(registry)
+        check_all_is_there(registry, carry_out(registry, place / f"pages-{number}"), moved=moved)
+    assert number > 8  # files, record, history and alias of the evaluation; the record twice; history and alias of v1
+    check_all_is_there(registry, carry_out(registry, place / f"pages-{number}"), moved=True)
+
+
+SEEN = {"CreateArtifact", "CommitArtifact", "AddAliases", "UpdateArtifact"}  # mutations that others see
+
+
+class Killer:
+    """Kills a process, and W&B's own beside it, before it changes something for the n-th time."""
+
+    def __init__(self, process: subprocess.Popen[str], n: int) -> None:
+        self.process, self.left, self.killed = process, n, False
+
+    def __call__(self, mutation: str) -> None:
+        self.left -= mutation in SEEN
+        if self.left == 0 and not self.killed:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.killed = True
+        if self.killed:
+            raise ClientDisconnect
+
+
+def test_evaluation_that_is_killed_before_any_change_in_wandb_is_completed_by_the_next(
+    wandb_server: WandbServer, tmp_path: Path
+) -> None:
+    """The same promises; the server kills who asks for a change, and does not make it."""
+    place, environment = wandb_server.place, wandb_server.environment(tmp_path / "home")
+    publish_two(WandbRegistry(place, tmp_path / "cache"), tmp_path / "two")
+    kept = copy.deepcopy(wandb_server.store)
+    for number in count(1):
+        wandb_server.store = copy.deepcopy(kept)
+        with carrying_out(f"wandb:{place}", tmp_path / f"pages-{number}", **environment) as process:
+            wandb_server.faults.change = killer = Killer(process, number)
+            errors = process.communicate(timeout=60)[1]
+        wandb_server.faults.change = None
+        registry = WandbRegistry(place, tmp_path / "cache")
+        if process.returncode == 0:
+            break
+        assert killer.killed, errors
+        moved = check_nothing_is_said_that_is_not_so(registry)
+        check_all_is_there(registry, carry_out(registry, tmp_path / f"pages-{number}"), moved=moved)
+    assert number > 8
+    check_all_is_there(registry, carry_out(registry, tmp_path / f"pages-{number}"), moved=True)

@@ -63,7 +63,12 @@ class Entry(BaseModel):
     inputs: tuple[str, ...]
     evaluation: dict[str, Any] | None = None
     moves: tuple[AliasMove, ...] = ()  # of aliases to this version
+    pending: tuple[AliasMove, ...] = ()  # moves that are being made: they have happened where the alias is here
     synced_from: str | None = None  # what the version is called in the registry from which it came
+
+    def as_data(self) -> dict[str, Any]:
+        """As it lies in the metadata; `pending`, unknown to older readers, only where a move was cut off."""
+        return self.model_dump(mode="json", exclude=None if self.pending else {"pending"})
 
 
 class WandbRegistry:
@@ -158,13 +163,13 @@ class WandbRegistry:
         standing = self.aliases(name)
         if expected is not ... and standing.get(alias) != expected:
             raise alias_moved(name, alias, standing.get(alias), expected)
+        self._move(artifact, [alias], standing, reason, by, expected)
         if self._link and (name, alias) == (MODEL, PRODUCTION):
             self._project.link(artifact, self._link, PRODUCTION)
-        self._move(artifact, [alias], standing, reason, by, expected)
 
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
         artifacts = self._artifacts(name)
-        every = [move for artifact in artifacts for move in _entry(artifact).moves if move.alias == alias]
+        every = [move for artifact in artifacts for move in _moves(artifact) if move.alias == alias]
         moves = sorted(every, key=lambda move: move.when)
         stands = next((artifact for artifact in artifacts if alias in artifact.aliases), None)
         last = moves[-1] if moves else None
@@ -197,14 +202,14 @@ class WandbRegistry:
         artifacts = {version: self._artifact(f"{name}:{version}") for version in {move.version for move in moves}}
         changed = False
         for version, artifact in artifacts.items():
-            known = _entry(artifact).moves
+            known = _moves(artifact)
             there = {(move.alias, move.when) for move in known}
             news = [move for move in moves if move.version == version and (move.alias, move.when) not in there]
             if news:
-                self._note(artifact, moves=(*known, *news))
+                self._note(artifact, moves=(*known, *news), pending=())
                 changed = True
         if moves and alias not in (stands := artifacts[moves[-1].version]).aliases:
-            self._project.point(stands, [alias])
+            self._project.describe(stands, {}, [alias])
             changed = True
         return changed
 
@@ -245,7 +250,7 @@ class WandbRegistry:
     ) -> "wandb.Artifact":
         """Log the files with what we keep beside them as an artifact of `run`."""
         entry = entry.model_copy(update={"run": RunRef.of(run)})
-        noted = {**metadata, OURS: entry.model_dump(mode="json")}
+        noted = {**metadata, OURS: entry.as_data()}
         return self._project.log(run, directory, name, kind, noted, entry.inputs)
 
     def _move(
@@ -259,8 +264,9 @@ class WandbRegistry:
     ) -> None:
         """Point `aliases` at `artifact`, and keep from where, who, when and why in its metadata.
 
-        The history comes first: a move without its reason must not exist. W&B cannot compare and swap; a last look
-        before the alias moves leaves others only the time of one request to come in between.
+        The reason comes first, as pending, and counts once the alias is here: a move without its reason must not exist,
+        nor one that was only meant. W&B cannot compare and swap; a last look before the alias moves leaves others only
+        the time of one request to come in between.
         """
         collection, version = artifact.name.split(":")[0], artifact.version
         news = [
@@ -272,17 +278,17 @@ class WandbRegistry:
         ]
         if not news:
             return
-        before = _entry(artifact).moves
-        self._note(artifact, moves=(*before, *news))
+        before = _moves(artifact)
+        self._note(artifact, moves=before, pending=tuple(news))
         if expected is not ... and (stands := self.aliases(collection).get(aliases[0])) != expected:
-            self._note(artifact, moves=before)
+            self._note(artifact, pending=())
             raise alias_moved(collection, aliases[0], stands, expected)
-        self._project.point(artifact, aliases)
+        self._note(artifact, aliases, moves=(*before, *news), pending=())
 
-    def _note(self, artifact: "wandb.Artifact", **changes: Any) -> None:
-        """Change our part of the artifact's metadata."""
+    def _note(self, artifact: "wandb.Artifact", aliases: Sequence[str] = (), **changes: Any) -> None:
+        """Change our part of the artifact's metadata, and before it let `aliases` stand there."""
         entry = _entry(artifact).model_copy(update=changes)
-        self._project.describe(artifact, {OURS: entry.model_dump(mode="json")})
+        self._project.describe(artifact, {OURS: entry.as_data()}, aliases)
 
     def _download(self, artifact: "wandb.Artifact", record: Record, directory: Path) -> None:
         """Fetch the files to `directory`, which comes into being only when all of them are the published ones."""
@@ -308,13 +314,19 @@ def _entry(artifact: "wandb.Artifact") -> Entry:
     return Entry.model_validate(artifact.metadata[OURS])
 
 
+def _moves(artifact: "wandb.Artifact") -> tuple[AliasMove, ...]:
+    """The moves of aliases to this version that have happened, also where who made them was stopped right after."""
+    entry = _entry(artifact)
+    return (*entry.moves, *(move for move in entry.pending if move.alias in artifact.aliases))
+
+
 def _record(artifact: "wandb.Artifact") -> Record:
     return Record(
         collection=artifact.name.split(":")[0],  # after it comes the alias by which it was found
         version=artifact.version,
         kind=artifact.type,
         metadata={key: value for key, value in artifact.metadata.items() if key != OURS},
-        **_entry(artifact).model_dump(exclude={"moves", "synced_from"}),
+        **_entry(artifact).model_dump(exclude={"moves", "pending", "synced_from"}),
     )
 
 

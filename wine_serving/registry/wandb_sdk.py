@@ -260,15 +260,10 @@ class Project:
             artifact.wait(timeout=round(self._patience + megabytes))
         return artifact
 
-    def point(self, artifact: "wandb.Artifact", aliases: Collection[str]) -> None:
-        """Let aliases stand at `artifact`."""
+    def describe(self, artifact: "wandb.Artifact", metadata: Mapping[str, Any], aliases: Collection[str] = ()) -> None:
+        """Let aliases stand at `artifact`, then change some of its metadata: the SDK sends them in this order."""
         with self.talking():
             artifact.aliases = list({*artifact.aliases, *aliases})
-            artifact.save()
-
-    def describe(self, artifact: "wandb.Artifact", metadata: Mapping[str, Any]) -> None:
-        """Change some of the artifact's metadata."""
-        with self.talking():
             artifact.metadata = {**artifact.metadata, **metadata}
             artifact.save()
 

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from graphql import GraphQLResolveInfo, build_schema, execute_sync, parse, validate
-from graphql.language import DocumentNode, FieldNode, OperationDefinitionNode
+from graphql.language import DocumentNode, FieldNode, OperationDefinitionNode, OperationType
 from starlette.requests import ClientDisconnect
 
 from tests.stand_ins.wandb_server.store import RefusedError, Store, snake
@@ -30,6 +30,7 @@ class Faults:
     hang: set[str] = field(default_factory=set)  # never answered, as long as the test runs; "everything" for all
     errors: dict[str, str] = field(default_factory=dict)  # answered with this message in GraphQL's `errors`
     before: dict[str, Callable[[], object]] = field(default_factory=dict)  # happens once, just before the operation
+    change: Callable[[str], object] | None = None  # happens before each mutation; may raise ClientDisconnect: not made
     refuse_uploads: bool = False  # a bucket that answers 403
     lose_uploads: bool = False  # a bucket that answers 200 and keeps nothing
 
@@ -89,6 +90,8 @@ class WandbServer:
         name = operation_name(document)
         self.operations.append(name)
         await self._happen(name)
+        if self.faults.change and is_mutation(document):
+            self.faults.change(name)
         if name in self.faults.errors:
             return JSONResponse({"data": None, "errors": [{"message": self.faults.errors[name]}]})
         if broken := validate(SCHEMA, document):
@@ -175,6 +178,12 @@ def operation_name(document: DocumentNode) -> str:
     first = operation.selection_set.selections[0]
     assert isinstance(first, FieldNode)
     return (operation.name or first.name).value
+
+
+def is_mutation(document: DocumentNode) -> bool:
+    """Whether the operation changes what is stored."""
+    operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+    return operations[0].operation is OperationType.MUTATION
 
 
 def resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
