@@ -4,6 +4,7 @@ Training shows it, and whatever else fits a model takes it from here. A derived 
 an estimator by its name in `Estimator` and its lines in `estimator_of`: no other file knows either.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -14,9 +15,12 @@ from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor,
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from wine_serving.schema import INPUTS, Columns, encode_columns
+from wine_serving.bundle import Metadata, Recipe
+from wine_serving.errors import BundleError
+from wine_serving.schema import INPUTS, TARGET, Columns, encode_columns
 
 Estimator = Literal["random_forest", "extra_trees", "hist_gradient_boosting"]
+CANNOT = "the model cannot be fitted again"
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
 
@@ -53,3 +57,35 @@ def recipe(name: str, parameters: Mapping[str, Any], seed: int) -> Pipeline:
 def on_columns() -> FunctionTransformer:
     """The first step of every pipeline: from a table of wines to the columns that an estimator sees."""
     return FunctionTransformer(columns)
+
+
+def derived() -> str:
+    """The text of `derive`, which travels with a model."""
+    return inspect.getsource(derive)
+
+
+def refit(metadata: Metadata, train: pd.DataFrame, seed: int | None = None) -> Pipeline:
+    """The model that `metadata` describes, fitted again, or a BundleError that says why it cannot be.
+
+    `train` has the rows in the order in which the model learnt from them, which forests depend on. Another `seed` than
+    its own gives a model that is as good and not the same.
+    """
+    made_by = _recipe_of(metadata)
+    try:
+        model = recipe(made_by.estimator, made_by.parameters, made_by.seed if seed is None else seed)
+        return model.fit(train, train[TARGET])
+    except KeyError as missing:
+        raise BundleError(f"{CANNOT}: its record does not say {missing}, which {made_by.estimator} takes") from None
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{CANNOT}: {error}") from None
+
+
+def _recipe_of(metadata: Metadata) -> Recipe:
+    """As the metadata say it in full, or as far as a format 1 said it."""
+    if metadata.recipe is None:
+        if not isinstance(seed := metadata.parameters.get("seed"), int):
+            raise BundleError(f"{CANNOT}: its record names no recipe and no seed; train it again")
+        return Recipe(estimator=metadata.estimator, parameters=metadata.parameters, seed=seed, derived=derived())
+    if metadata.recipe.derived != derived():
+        raise BundleError(f"{CANNOT}: recipes.derive was another when it was trained; check out its commit")
+    return metadata.recipe

@@ -3,6 +3,7 @@
 model.onnx        input "features", float32, shape (n, len(INPUTS)); output "quality", float32, shape (n, 1)
 metadata.json     what determines the model (`Metadata`)
 reference.json    what it is compared with (`Reference`), from training wines only
+out_of_fold.json  what it says of training wines when not fitted on them (`OutOfFold`); serving never opens it
 MODEL_CARD.md     for people
 DATASET_CARD.md   of the dataset that the model was trained on
 """
@@ -16,16 +17,17 @@ from typing import Any, Final, Literal, Self, TypeVar
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from wine_serving.errors import BundleError
 from wine_serving.schema import FEATURES, INPUTS, SEGMENTS, TARGET, Wine, encode
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 GOLDEN_TOLERANCE: Final = 1e-3  # quality points; platforms differ by about 1e-5, a wrong input order by tenths
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.json"
 REFERENCE_FILE: Final = "reference.json"
+OUT_OF_FOLD_FILE: Final = "out_of_fold.json"
 CARD_FILE: Final = "MODEL_CARD.md"
 DATASET_CARD_FILE: Final = "DATASET_CARD.md"
 
@@ -65,14 +67,24 @@ class DatasetRef(_Part):
     digest: str
 
 
+class Recipe(_Part):
+    """All that fits the model again: what `recipes.recipe` takes, and the text of `recipes.derive` at training."""
+
+    estimator: str
+    parameters: dict[str, Any]
+    seed: int
+    derived: str
+
+
 class Metadata(_Part):
     """What determines the model; nothing here varies between two runs of the same thing on one platform."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     features: list[FeatureSpec]
     inputs: list[str]
     segments: list[str]
     target: str
+    recipe: Recipe | None = None  # since format 2
     estimator: str
     hyperparameters: dict[str, Any]
     parameters: dict[str, Any]  # of the training notebook, as far as they determine the model
@@ -80,6 +92,26 @@ class Metadata(_Part):
     calibration: Calibration
     dataset: DatasetRef
     packages: dict[str, str]
+
+
+class OutOfFold(_Part):
+    """Fold and prediction of each training wine, in the dataset's order, by models that saw no wine of its fold."""
+
+    split_seed: int
+    fold: list[int]
+    quality: list[float]
+
+    @classmethod
+    def read(cls, directory: Path) -> Self | None:
+        """Of the bundle in `directory`; None where its format is from before there were any."""
+        path = directory / OUT_OF_FOLD_FILE
+        return _read(path, cls) if path.exists() else None
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if len(self.fold) != len(self.quality):
+            raise ValueError(f"there are {len(self.fold)} folds and {len(self.quality)} predictions")
+        return self
 
 
 class Golden(_Part):
@@ -95,7 +127,7 @@ class Preset(_Part):
     name: str
     label: str
     wine: dict[str, Any]
-    quality: int
+    quality: float  # the median of several tastings may lie between two grades
 
 
 class Novelty(_Part):
@@ -166,7 +198,14 @@ class Bundle:
 
 
 def write_bundle(
-    directory: Path, model: bytes, metadata: Metadata, reference: Reference, card: str, dataset_card: str
+    directory: Path,
+    model: bytes,
+    metadata: Metadata,
+    reference: Reference,
+    card: str,
+    dataset_card: str,
+    *,
+    out_of_fold: OutOfFold | None = None,
 ) -> Bundle:
     """Write a bundle to `directory`; it comes back loaded, with its golden wines answered. `model`: the ONNX file."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -177,6 +216,8 @@ def write_bundle(
         CARD_FILE: card,
         DATASET_CARD_FILE: dataset_card,
     }
+    if out_of_fold is not None:
+        texts[OUT_OF_FOLD_FILE] = out_of_fold.model_dump_json()
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
     bundle = Bundle.load(directory)
@@ -193,7 +234,7 @@ def _read(path: Path, model: type[PartT]) -> PartT:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise BundleError(
-            f"{path} does not fit format {FORMAT} of this code: {where}: {first['msg']}; "
+            f"{path} does not fit a format (1 to {FORMAT}) of this code: {where}: {first['msg']}; "
             "train again with this version of the project, or serve with the version that trained it"
         ) from None
 

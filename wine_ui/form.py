@@ -49,7 +49,7 @@ def start(schema: Schema, submit: Submit) -> None:
         wrap=True,
     )
     if grade := sheet.tasted(schema):
-        st.caption(f"A real wine of the dataset: the tasters' grade was {grade}.")
+        st.caption(f"A real wine of the dataset: the tasters' grade was {grade:g}.")
 
 
 def category(schema: Schema) -> str:

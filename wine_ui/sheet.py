@@ -92,7 +92,7 @@ def changed(schema: Schema) -> bool:
     return any(state.get(name) != text for name, text in original(schema, state.laid).items())
 
 
-def tasted(schema: Schema) -> int | None:
+def tasted(schema: Schema) -> float | None:
     """The tasters' grade of the preset that is on the form, as long as nobody has changed it."""
     start = st.session_state.laid
     return (

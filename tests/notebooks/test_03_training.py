@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import recipes
+import splits
 from parameters import checked
 from recipes import ESTIMATORS
 
 from tests import tiny
 from tests.cells import Cells
-from wine_serving.bundle import Bundle
+from wine_serving.bundle import Bundle, OutOfFold
 from wine_serving.errors import BundleError, VersionNotFound
 from wine_serving.registry import DATASET, MODEL
 from wine_serving.registry.folder import FolderRegistry
-from wine_serving.schema import INPUTS, Wine
+from wine_serving.schema import INPUTS, SEGMENT, TARGET, Wine, encode_columns
 from wine_serving.settings import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-QUICK = {"n_estimators": 10, "n_folds": 2}
+QUICK = {"n_estimators": 10}
 
 
 @pytest.fixture
@@ -55,6 +57,54 @@ def test_model_is_traced_to_its_dataset_and_back(dataset: FolderRegistry) -> Non
     """Lineage both ways, by version."""
     assert train()["record"].inputs == (f"{DATASET}:v0",)
     assert dataset.used_by(f"{DATASET}:latest") == [f"{MODEL}:v0"]
+
+
+def test_predictions_of_wines_not_seen_travel_along(dataset: FolderRegistry) -> None:
+    """In the dataset's order; folds depend on the split alone, so that two models can be compared wine by wine."""
+    kept = []
+    for seed in (0, 1):
+        cells = train(seed=seed)
+        packed = OutOfFold.read(dataset.fetch(cells["record"].ref))
+        assert packed
+        assert packed.fold == splits.folds(cells["train"], 0).tolist()
+        assert packed.quality == cells["predicted"].round(6).tolist()
+        kept.append(packed)
+    assert kept[0].fold == kept[1].fold
+    assert kept[0].quality != kept[1].quality
+
+
+@pytest.mark.usefixtures("dataset")
+def test_model_and_its_interval_can_be_had_from_the_bundle_and_the_wines_alone() -> None:
+    """The recipe is there in full, and half widths are those of the bundle's own answers to the calibration wines."""
+    cells = train()
+    bundle, calibration = cells["bundle"], cells["calibration"]
+    refit = recipes.refit(bundle.metadata, cells["train"])
+    assert np.abs(refit.predict(calibration) - bundle.predict(encode_columns(calibration))).max() < 1e-5
+    errors = calibration[TARGET].to_numpy() - bundle.predict(encode_columns(calibration))
+    for segment, width in bundle.metadata.calibration.half_width.items():
+        distances = np.sort(np.abs(errors[calibration[SEGMENT] == segment]))
+        assert distances[int(np.ceil(0.9 * (len(distances) + 1))) - 1] == pytest.approx(width, abs=1e-5)
+
+
+def test_median_of_several_tastings_is_learnt_as_it_is(dataset: FolderRegistry, tmp_path: Path) -> None:
+    """Half grades count for the higher one where grades are counted, and are fitted as halves."""
+    shutil.copytree(dataset.fetch(f"{DATASET}:v0"), tmp_path / "halves")
+    for name in ("train", "calibration"):
+        path = tmp_path / "halves" / f"{name}.parquet"
+        wines = pd.read_parquet(path)
+        wines.assign(quality=wines["quality"] + 0.5 * (wines.index % 7 == 0)).to_parquet(path)
+    dataset.publish(tmp_path / "halves", DATASET, kind="dataset")
+    reference = train()["bundle"].reference
+    assert all(type(grade) is int for counts in reference.distribution.values() for grade in counts)
+    assert sum(sum(counts.values()) for counts in reference.distribution.values()) == 500
+
+
+def test_search_is_told_to_who_judges_and_changes_nothing_of_the_model(dataset: FolderRegistry) -> None:
+    """The largest number of settings that were tried for this very model stays in its record."""
+    for trials, kept in ((1, None), (20, 20), (5, 20), (1, 20)):
+        record = train(trials=trials)["record"]
+        assert record.version == "v0"
+        assert dataset.record(record.ref).metadata.get("search") == (kept and {"trials": kept})
 
 
 @pytest.mark.usefixtures("dataset")

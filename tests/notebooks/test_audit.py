@@ -29,7 +29,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
     strong[[*MEASUREMENTS, SEGMENT, TARGET]].to_csv(place / "cellar.csv", index=False)
     with environment(folder.root):
         Cells("01_data").run()
-        few = {"n_folds": 2, "n_estimators": 40}
+        few = {"n_estimators": 40}
         version = Cells("03_training", **few).run()["record"].version
         folder.move_alias(MODEL, PRODUCTION, version, reason="to compare with", by="a test")
         Cells("01_data", extra_csv=str(place / "cellar.csv")).run()

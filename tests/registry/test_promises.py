@@ -38,6 +38,15 @@ def test_identical_content_gives_the_existing_version(registry: Registry, first:
     assert len(registry.records("wine-quality")) == 2
 
 
+def test_identical_content_keeps_the_largest_search_that_found_it(registry: Registry, first: Path) -> None:
+    """How many were tried is no part of the content, and is not forgotten when it comes again without."""
+    for trials, kept in ((None, None), (20, 20), (5, 20), (None, 20)):
+        metadata = {"rows": 3} | ({"search": {"trials": trials}} if trials else {})
+        registry.publish(first, "wine-quality", kind="model", metadata=metadata)
+        standing = registry.record("wine-quality:v0").metadata
+        assert standing == {"rows": 3} | ({"search": {"trials": kept}} if kept else {})
+
+
 def test_fetched_bytes_are_the_published_bytes(registry: Registry, first: Path) -> None:
     """By alias or by version, exactly the published files come back."""
     registry.publish(first, "wine-quality", kind="model", aliases=["candidate"])

@@ -40,8 +40,8 @@ SPOILERS = {
     ),
     "no model": (lambda d: (d / "model.onnx").unlink(), "no model that onnxruntime"),
     "no metadata": (lambda d: (d / "metadata.json").unlink(), "metadata.json cannot be read"),
-    "truncated reference": (lambda d: (d / "reference.json").write_text("{"), "reference.json does not fit format 1"),
-    "other format": (lambda d: edit(d / "metadata.json", format=2), "does not fit format 1 of this code: format"),
+    "truncated reference": (lambda d: (d / "reference.json").write_text("{"), "reference.json does not fit a format"),
+    "other format": (lambda d: edit(d / "metadata.json", format=3), "does not fit a format .1 to 2. of this code"),
     "other inputs": (lambda d: edit(d / "metadata.json", inputs=["alcohol"]), "another feature contract"),
     "other segments": (lambda d: edit(d / "metadata.json", segments=["white", "red"]), "another feature contract"),
 }

@@ -72,7 +72,7 @@ class Start(TypedDict):
     name: str
     label: str
     wine: dict[str, float | str]
-    quality: int
+    quality: float
 
 
 class Form(TypedDict):

@@ -34,6 +34,7 @@ from wine_serving.registry.promises import (
     Record,
     RunRef,
     alias_moved,
+    larger_search,
     not_found,
     parse_ref,
     publish_reason,
@@ -66,7 +67,7 @@ class FolderRegistry:
             shutil.copytree(directory, copy)
             files = files_to_publish(copy, name)
             with self._lock(name):
-                record = self._same_content(name, digest_of(files)) or self._commit(
+                record = self._same_content(name, digest_of(files), metadata or {}) or self._commit(
                     copy,
                     Record(
                         collection=name,
@@ -176,8 +177,12 @@ class FolderRegistry:
     def _lock(self, name: str) -> FileLock:
         return FileLock(self._collection(name) / ".lock")
 
-    def _same_content(self, name: str, digest: str) -> Record | None:
-        return next((record for record in self.records(name) if record.digest == digest), None)
+    def _same_content(self, name: str, digest: str, metadata: Mapping[str, Any]) -> Record | None:
+        record = next((record for record in self.records(name) if record.digest == digest), None)
+        if record and (search := larger_search(record.metadata, metadata)):
+            record = record.model_copy(update={"metadata": record.metadata | search})
+            self._write_record(record)
+        return record
 
     def _next_number(self, name: str) -> int:
         """One above every number ever given, so that a deleted version's number is not used again."""

@@ -102,8 +102,8 @@ class Registry(Protocol):
     ) -> Record:
         """Store the files of `directory` as the next version of `name`, and point `aliases` and `latest` at it.
 
-        Content that is there already gives the existing version, unchanged, and only moves the aliases. `run` is the
-        W&B run that made it; `inputs` are the versions it was made from.
+        Content that is there already gives the existing version, unchanged, and only moves the aliases; only the trials
+        of a larger search are noted. `run` is the W&B run that made it; `inputs` are the versions it was made from.
         """
         ...
 
@@ -222,3 +222,15 @@ def alias_moved(name: str, alias: str, standing: str | None, expected: str | Non
 def publish_reason(run: Any) -> str:
     """Why aliases move when something is published."""
     return f"published by {run.job_type}" if run is not None and run.job_type else "published"
+
+
+def larger_search(standing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be changed in a version's metadata when its content comes again from a search of more trials.
+
+    >>> larger_search({"search": {"trials": 5}}, {"search": {"trials": 20}})
+    {'search': {'trials': 20}}
+    >>> larger_search({"search": {"trials": 20}}, {})
+    {}
+    """
+    trials = [int(metadata.get("search", {}).get("trials", 1)) for metadata in (standing, given)]
+    return {"search": given["search"]} if trials[1] > trials[0] else {}

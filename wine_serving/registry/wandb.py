@@ -35,6 +35,7 @@ from wine_serving.registry.promises import (
     Record,
     RunRef,
     alias_moved,
+    larger_search,
     not_found,
     parse_ref,
     publish_reason,
@@ -112,6 +113,8 @@ class WandbRegistry:
             else:
                 with self._project.run() as short:
                     artifact = self._log(short, directory, name, kind, metadata or {}, entry)
+        elif search := larger_search(artifact.metadata, metadata or {}):
+            self._project.describe(artifact, search)
         self._move(artifact, [*aliases, LATEST], _standing(artifacts), publish_reason(run), current_user())
         return _record(artifact)
 
