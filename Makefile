@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
+export ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT  # it belongs to the containers: here the page asks the API beside it
 
@@ -97,7 +97,7 @@ check: $(READY)  ## lint, format, types, notebooks clean
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
-bench: $(READY)  ## benchmark the serving path and the pipeline
+bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS

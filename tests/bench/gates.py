@@ -105,16 +105,17 @@ class Draw:
 
     def case(self, predict: Predict, level: float = BOUNDS["level"]) -> gates.Case:
         """As the evaluation makes one, but for predictions out of fold."""
-        predictions = {"candidate": predict(self.rows["test"]), "production": self.production(self.rows["test"])}
-        predictions["mean"] = np.full(len(self.rows["test"]), self.grades["train"].mean())
-        predictions["ridge"] = fitted(straight_line(), self.rows["train"], self.grades["train"])(self.rows["test"])
+        rows = self.rows["test"]
+        line = fitted(straight_line(), self.rows["train"], self.grades["train"])
+        said = {"candidate": predict(rows), "production": self.production(rows), "ridge": line(rows)}
+        said["mean"] = np.full(len(rows), self.grades["train"].mean())
         return Simulated(
             bundles={"candidate": self.packed(predict, level)},
             defect="",
             untraced="",
             splits=self.tables,
-            unseen=np.full(len(self.rows["test"]), True),
-            predictions=predictions,
+            unseen=np.full(len(rows), True),
+            predictions={role: each.astype(float) for role, each in said.items()},
             resamples=self.resamples,
             rival="production",
             incomparable="",
@@ -134,7 +135,8 @@ class Draw:
 
     def errors(self, predict: Predict, of: str) -> Floats:
         """Of a model on a split's wines."""
-        return self.grades[of] - predict(self.rows[of])
+        found: Floats = self.grades[of] - predict(self.rows[of])
+        return found
 
 
 def straight_line() -> Any:
@@ -242,7 +244,7 @@ def count_gains(draw: Draw, fair: Predict, counts: Counts, losses: dict[str, lis
     grades = draw.random.permutation(draw.grades["train"])
     production = draw.out_of_fold(partial(draw.new_forest, 0))
     equal = draw.out_of_fold(partial(draw.new_forest, 1))
-    others = [
+    others: list[Callable[[], Any]] = [
         lambda: ExtraTreesRegressor(draw.trees, min_samples_leaf=3, max_features=6, random_state=draw.seed),
         lambda: HistGradientBoostingRegressor(max_iter=100, learning_rate=0.05, random_state=draw.seed),
     ]

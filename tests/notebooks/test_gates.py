@@ -206,12 +206,12 @@ def test_looks_are_distinct_pairs_on_one_split() -> None:
     one, grown = (Dataset(version=name, digest=name, split_seed=0) for name in ("v0", "v1"))
     other = Dataset(version="v2", digest="v2", split_seed=1)
     earlier = [
-        Verdict(verdict=word, promoted=False, reasons=(), gates=(), dataset=on, candidate=model(c), production=p)
-        for word, on, c, p in (
-            ("promote", one, "v0", None),
-            ("equivalent", one, "v1", model("v0")),
-            ("decline", grown, "v2", model("v0")),
-            ("equivalent", one, "v1", model("v0")),
+        Verdict(verdict="decline", promoted=False, reasons=(), gates=(), dataset=on, candidate=model(c), production=p)
+        for on, c, p in (
+            (one, "v0", None),
+            (one, "v1", model("v0")),
+            (grown, "v2", model("v0")),
+            (one, "v1", model("v0")),
         )
     ]
     assert look_at(earlier, "v1", "v0", grown) == 1
