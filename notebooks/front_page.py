@@ -1,6 +1,7 @@
 """The front page of all reports: what is in production and why, what was judged before, the cards."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ def write_front_page(reports: Path) -> None:
             shutil.copytree(registry.fetch(record.ref), target)
     reported = {record.version for record in records if (reports / "history" / record.version / REPORT).is_file()}
     production, dataset = found(registry, f"{MODEL}:{PRODUCTION}"), found(registry, f"{DATASET}:{LATEST}")
+    known = [found(registry, ref) for ref in (production.inputs if production else ())]
     moves = registry.history(MODEL)
     evaluations = with_changes(registry, records)
     points, marks = trend([each.verdict for each in evaluations], {move.version for move in moves})
@@ -44,6 +46,7 @@ def write_front_page(reports: Path) -> None:
         report=page_parts(),
         production=production,
         decision=moves[-1] if moves else None,
+        ages=[age(each, datetime.now(UTC)) for each in known if each],
         dataset=dataset,
         evaluations=evaluations[::-1],
         reported=reported,  # what was judged in JupyterLab has no page
@@ -69,6 +72,13 @@ def found(registry: Registry, ref: str) -> Record | None:
         return registry.record(ref)
     except VersionNotFound:
         return None
+
+
+def age(dataset: Record, now: datetime) -> str:
+    """How old a dataset is, in words."""
+    days = (now - dataset.created).days
+    old = "less than a day" if days < 1 else "one day" if days == 1 else f"{days} days"
+    return f"{dataset.ref} was put together on {dataset.created:%Y-%m-%d}: {old} old when this page was written"
 
 
 def with_changes(registry: Registry, records: list[Record]) -> list[Evaluation]:

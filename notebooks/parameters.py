@@ -1,6 +1,7 @@
 """What a notebook declares in its `parameters` cell, and which values are refused."""
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional
 
@@ -72,6 +73,30 @@ def as_declared(parameter: Parameter, text: str) -> Any:
         except (ValueError, KeyError):
             continue
     return meant
+
+
+def assigned(typed: dict[str, str], notebooks: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+    """Notebook → what was typed for it: `STEM.NAME` is for one, a bare `NAME` for all that have it.
+
+    Refused where no notebook has it, and where a bare name means different things: where they declare it differently.
+    """
+    declarations = {notebook: declared(notebook) for notebook in notebooks}
+    given: dict[Path, dict[str, Any]] = {notebook: {} for notebook in declarations}
+    for typed_name, text in sorted(typed.items(), key=lambda item: "." in item[0]):  # what is for one is said last
+        one, _, name = typed_name.rpartition(".")
+        asked = [notebook for notebook in declarations if one in ("", notebook.stem)]
+        if not asked:
+            there = ", ".join(notebook.stem for notebook in declarations)
+            raise Refused(f"{typed_name} is for {one}, which this command does not run; it runs {there}")
+        has = {notebook: declarations[notebook][name] for notebook in asked if name in declarations[notebook]}
+        if not has:
+            checked(asked[0], {name: text})  # refused, naming what there is
+        if len({(parameter.annotation, parameter.help) for parameter in has.values()}) > 1:
+            choices = ", ".join(f"{notebook.stem}.{name} ({parameter.help})" for notebook, parameter in has.items())
+            raise Refused(f"{name} means different things to the notebooks of this command: give one of {choices}")
+        for notebook, parameter in has.items():
+            given[notebook][name] = as_declared(parameter, text)
+    return given
 
 
 def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Run notebooks as the command line does it: check parameters, execute through papermill, render the report.
 
-    python notebooks/run.py --profile quick 01_data 03_training -p seed 7
+    python notebooks/run.py --profile quick 01_data 03_training -p level 0.8 -p 03_training.seed 7
 
 All in one process, because importing papermill and nbconvert takes longer than either works.
 """
@@ -17,7 +17,7 @@ import redaction
 import tracking
 import yaml
 from nbformat import NotebookNode
-from parameters import Refused, as_declared, checked, declared
+from parameters import Refused, assigned, checked, declared
 
 from wine_serving.errors import WineServingError
 from wine_serving.verdict import MIME, Verdict
@@ -34,16 +34,10 @@ def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -
         there = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         raise Refused(f"there is no notebook {', '.join(unknown)}; there are {there}")
     settings = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8")) or {}
-    declarations = {name: declared(path) for name, path in paths.items()}
-    for name, text in typed.items():
-        if not any(name in parameters for parameters in declarations.values()):
-            checked(next(iter(paths.values())), {name: text})  # no notebook has it: refused, naming what there is
     planned = {}
-    for notebook, path in paths.items():
-        has = declarations[notebook]
-        given = {"reports": os.path.relpath(reports, ROOT)} if "reports" in has else {}
-        given |= {name: as_declared(has[name], text) for name, text in typed.items() if name in has}
-        planned[path] = checked(path, settings.get(notebook, {}) | given)
+    for path, given in assigned(typed, paths.values()).items():
+        place = {"reports": os.path.relpath(reports, ROOT)} if "reports" in declared(path) else {}
+        planned[path] = checked(path, settings.get(path.stem, {}) | place | given)
     return planned
 
 
@@ -98,7 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("notebooks", nargs="+", help="names without .ipynb, in order")
     parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter")
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="one parameter; NOTEBOOK.NAME where several notebooks mean different things by a name",
+    )
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
     parser.add_argument("--afterwards", help="a notebook that only informs: it may fail")
     parser.add_argument("--typed", default="", help="further -p NAME VALUE in one text, as make's PARAMS holds them")

@@ -1,5 +1,6 @@
 """Made-up wines and a small real bundle trained on them, in a second: what most tests stand on."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,10 @@ def publish_dataset(registry: FolderRegistry, directory: Path) -> Record:
     directory.mkdir()
     for name, part in {"train": wines[:500], "calibration": wines[500:700], "test": wines[700:]}.items():
         part.to_parquet(directory / f"{name}.parquet")
-    (directory / "dataset.json").write_text('{"format": 2, "split_seed": 0}')
+    facts = {"format": 2, "sources": {}, "split_seed": 0}
+    (directory / "dataset.json").write_text(json.dumps(facts))
     (directory / "DATASET_CARD.md").write_text("# Made-up wines\n")
-    return registry.publish(directory, DATASET, kind="dataset")
+    return registry.publish(directory, DATASET, kind="dataset", metadata=facts)
 
 
 def as_wines(table: pd.DataFrame) -> list[dict[str, Any]]:

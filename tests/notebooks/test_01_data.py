@@ -1,14 +1,17 @@
-"""01_data: a cellar's wines are wines like any other, and the split keeps groups whole."""
+"""01_data: a cellar's wines are wines like any other, tables add up, and the split keeps groups whole."""
 
 import hashlib
 import os
 from itertools import combinations
 from pathlib import Path
 
+import origin
 import pandas as pd
 import pytest
+import splits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from wine_tables import KEPT
 
 from tests import tiny
 from tests.cells import Cells
@@ -33,7 +36,7 @@ def test_own_wines_join_groups_splits_and_digest(cellar: pd.DataFrame, tmp_path:
     cells = Cells("01_data", extra_csv=str(path))
     cellar.to_csv(path, index=False, sep=";")
     record = cells.run()["record"]
-    parts = [pd.read_parquet(folder.fetch(record.ref) / f"{name}.parquet") for name in cells["shares"]]
+    parts = [pd.read_parquet(folder.fetch(record.ref) / f"{name}.parquet") for name in splits.SPLITS]
     assert (pd.concat(parts)["source"] == "cellar.csv").sum() == len(cellar)
     assert record.metadata["sources"]["cellar.csv"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -47,8 +50,45 @@ def test_same_rows_give_the_same_version(folder: FolderRegistry) -> None:
 
 def test_another_seed_gives_another_split() -> None:
     """The seed is a parameter of the split and part of the version."""
-    refs = [Cells("01_data", seed=seed).run()["record"].ref for seed in (0, 1)]
-    assert refs == [f"{DATASET}:v0", f"{DATASET}:v1"]
+    records = [Cells("01_data", split_seed=seed).run()["record"] for seed in (0, 1)]
+    assert [record.ref for record in records] == [f"{DATASET}:v0", f"{DATASET}:v1"]
+    assert [splits.seed_of(record.metadata) for record in records] == [0, 1]
+
+
+def test_tables_add_up_until_one_is_left_out(cellar: pd.DataFrame, tmp_path: Path, folder: FolderRegistry) -> None:
+    """What was given before is taken out of the dataset before; without the newer one, the first version is back."""
+    for name, part in {"old.csv": cellar[:20], "new.csv": cellar[20:]}.items():
+        part.to_csv(tmp_path / name, index=False)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "new.csv").rename(tmp_path / "more" / "new.csv")
+
+    def wanted(**parameters: str) -> list[str]:
+        return [*Cells("01_data", **parameters).run(before="join")["own"]]
+
+    assert Cells("01_data", extra_csv=str(tmp_path / "old.csv")).run()["record"].version == "v0"
+    (tmp_path / "old.csv").unlink()
+    record = Cells("01_data", extra_csv=f"{tmp_path / 'more'}/").run()["record"]
+    assert record.version == "v1"
+    assert [*record.metadata["sources"]] == [*origin.FILES, "old.csv", "new.csv"]
+    assert wanted() == ["old.csv", "new.csv"]
+    assert wanted(without="old.csv") == ["new.csv"]
+    assert Cells("01_data", without="new.csv").run()["record"].version == "v0"
+    assert wanted(without="new.csv") == ["old.csv"]
+    listed = folder.record(record.ref).metadata["sources"]["old.csv"]["sha256"]
+    assert listed == hashlib.sha256((folder.fetch(record.ref) / KEPT / "old.csv").read_bytes()).hexdigest()
+
+
+def test_wines_with_several_grades_keep_the_median_and_their_split(tmp_path: Path, folder: FolderRegistry) -> None:
+    """A half stays a half; the page and the version say how many there are; another opinion re-splits nothing."""
+    before = Cells("01_data").run()["record"]
+    wines = pd.read_parquet(folder.fetch(before.ref) / "test.parquet")
+    once = wines[wines["n_rows"] == 1][:340]
+    opinions = once[[*MEASUREMENTS, SEGMENT]].assign(**{TARGET: once[TARGET].astype(int) + 1})
+    opinions.to_csv(tmp_path / "opinions.csv", index=False)
+    cells = Cells("01_data", extra_csv=str(tmp_path / "opinions.csv")).run()
+    test = pd.read_parquet(folder.fetch(cells["record"].ref) / "test.parquet")
+    assert len(test) == len(wines)
+    assert (test[TARGET] % 1 == 0.5).sum() == len(once) == cells["record"].metadata["conflicting"]
 
 
 def test_table_that_breaks_the_contract_stops_the_notebook(cellar: pd.DataFrame, tmp_path: Path) -> None:
@@ -78,12 +118,13 @@ tables = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=tables, seed=st.integers(0, 2**32 - 1))
 def test_split_never_separates_wines_that_are_nearly_the_same(rows: list[tuple[object, ...]], seed: int) -> None:
     """Whatever the table: wines that agree in all but two measurements, or are linked by such, share a split."""
-    cells = Cells("01_data", seed=seed).run(before="begin")
-    cells.names["rows"] = pd.DataFrame(rows, columns=[*MEASUREMENTS, SEGMENT, TARGET]).assign(source="made up")
+    cells = Cells("01_data", split_seed=seed).run(before="begin")
+    made_up = pd.DataFrame(rows, columns=[*MEASUREMENTS, SEGMENT, TARGET])
+    cells.names.update(rows=made_up.assign(source=[origin.NAME, *["made up"] * (len(rows) - 1)]), before=None)
     cells.skip(to="distinct").run(before="grades")
     wines = cells["wines"]
     assert wines["n_rows"].sum() == len(rows)

@@ -49,7 +49,7 @@ def test_every_declared_parameter_is_recorded() -> None:
 
 def test_wines_that_the_second_was_trained_on_do_not_count(kept: FolderRegistry) -> None:
     """Models of different splits meet on the rest."""
-    dataset = Cells("01_data", seed=7).run()["record"]
+    dataset = Cells("01_data", split_seed=7).run()["record"]
     few = {"n_estimators": 5}
     other = Cells("03_training", dataset=dataset.ref, **few).run()["record"]
     cells = Cells("compare", a="v0", b=other.version, n_resamples=200).run()

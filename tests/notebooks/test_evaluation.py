@@ -184,7 +184,7 @@ def test_models_of_different_splits_meet_on_wines_that_neither_was_trained_on(
     registry: FolderRegistry, tmp_path: Path
 ) -> None:
     """Whole groups with a wine, or a near-duplicate, that production has seen are left out."""
-    other = Cells("01_data", seed=7).run()["record"]
+    other = Cells("01_data", split_seed=7).run()["record"]
     candidate = published(trained(2, dataset=other.ref), registry, tmp_path / "bundle")
     assert registry.record(candidate).inputs == (other.ref,)
     cells = judged(candidate)

@@ -1,12 +1,14 @@
 """The front page reads verdicts as what they are, also those of the past."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from front_page import trend, write_front_page  # notebooks/front_page.py
+from front_page import age, trend, write_front_page  # notebooks/front_page.py
 
 from tests import frozen
-from wine_serving.registry import EVALUATION
+from wine_serving.registry import EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.verdict import Verdict
 
@@ -43,3 +45,16 @@ def test_trend_keeps_the_order_and_scale_of_the_figures(kept: FolderRegistry) ->
     for point in points:
         assert 0 <= point["top"] <= point["y"] <= point["bottom"] <= 210
     assert [mark["value"] for mark in marks] == sorted(mark["value"] for mark in marks)
+
+
+def test_age_of_the_data_behind_production_is_told(
+    kept: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the day on which the dataset was made that it was trained on."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{kept.root}")
+    write_front_page(tmp_path)
+    dataset = kept.record(kept.record(f"{MODEL}:{PRODUCTION}").inputs[0])
+    told = f"Its data: {dataset.ref} was put together on {dataset.created:%Y-%m-%d}: "
+    assert re.search(re.escape(told) + r"(\d+ days|one day|less than a day) old", (tmp_path / "index.html").read_text())
+    ages = {days: age(dataset, dataset.created + timedelta(days=days, hours=1)) for days in (0, 1, 40)}
+    assert [": less than a day old" in ages[0], ": one day old" in ages[1], ": 40 days old" in ages[40]] == [True] * 3

@@ -9,9 +9,11 @@ import nbformat
 import pytest
 from papermill.inspection import _infer_parameters
 from papermill.iorw import load_notebook_node
-from run import main  # notebooks/run.py
+from parameters import assigned, declared  # notebooks/parameters.py
+from run import main
 
 from tests.conftest import ROOT
+from wine_serving.registry import DATASET
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -21,8 +23,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
     [
         ("01_data", "test_fractoin", "0.2", "01_data has no parameter test_fractoin; it has data_dir, extra_csv"),
         ("01_data", "test_fraction", "1.5", "test_fraction=1.5 is refused: Input should be less than 0.5"),
-        ("01_data", "seed", "1.5", "seed=1.5 is refused: Input should be a valid integer"),
-        ("01_data", "seed", "one", "seed='one' is refused: Input should be a valid integer"),
+        ("01_data", "split_seed", "1.5", "split_seed=1.5 is refused: Input should be a valid integer"),
+        ("01_data", "split_seed", "one", "split_seed='one' is refused: Input should be a valid integer"),
+        ("01_data", "seed", "1", "01_data has no parameter seed; it has data_dir, extra_csv"),
         ("01_data", "extra_csv", "7", "extra_csv=7 is refused: Input should be a valid string"),
         (
             "01_data",
@@ -37,6 +40,15 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
         ("01_data", "api_key", "x", "api_key looks like a secret"),
         ("01_data", "extra_csv", "ghp_" + "a" * 36, "extra_csv looks like a secret"),
         ("03_training", "dataset", "0123456789abcdef" * 2 + "01234567", "dataset looks like a secret"),
+        ("01_data", "extra_csv", "a.csv, secret", "extra_csv='a.csv, secret' is refused: String should match"),
+        (
+            "03_training",
+            "01_data.split_seed",
+            "1",
+            "01_data.split_seed is for 01_data, which this command does not run",
+        ),
+        ("03_training", "03_training.sed", "1", "03_training has no parameter sed; it has dataset"),
+        ("03_training", "03_training.seed", "one", "seed='one' is refused: Input should be a valid integer"),
         ("05_deploy", "seed", "1", "there is no notebook 05_deploy; there are"),
     ],
 )
@@ -57,6 +69,32 @@ def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Pat
     assert done.returncode == 2
     assert "04_evaluation: n_resamples=5 is refused" in done.stderr
     assert not (tmp_path / "reports").exists()
+
+
+def test_name_with_several_meanings_is_given_to_one_notebook(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bare, it is refused with the choices, for a seed of the fit is none of the resamples."""
+    stages = ["01_data", "02_eda", "03_training", "04_evaluation"]
+    assert main(["--reports", str(tmp_path / "reports"), *stages, "-p", "seed", "7"]) == 2
+    refused = capsys.readouterr().err
+    for choice in ("02_eda.seed (", "03_training.seed (makes the fit repeatable)", "04_evaluation.seed ("):
+        assert choice in refused
+    paths = [ROOT / "notebooks" / f"{stage}.ipynb" for stage in stages]
+    given = assigned({"03_training.seed": "7", "dataset": f"{DATASET}:v1"}, paths)
+    assert [given[path] for path in paths] == [
+        {},
+        {"dataset": f"{DATASET}:v1"},
+        {"dataset": f"{DATASET}:v1", "seed": 7},
+        {},
+    ]
+
+
+def test_no_seed_of_another_notebook_splits_anew() -> None:
+    """The split's has a name that no other notebook has."""
+    having = [path.stem for path in NOTEBOOKS if "split_seed" in declared(path)]
+    assert having == ["01_data"]
+    assert "seed" not in declared(ROOT / "notebooks" / "01_data.ipynb")
 
 
 def test_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,7 +212,9 @@ def test_notebooks_run_interactively_with_their_defaults(
 def test_next_version_has_its_place_in_history_and_is_compared(own: Pipeline) -> None:
     """What changed, a trend, and a link to either report; then both versions side by side."""
     both = ("-p", "a", "v0", "-p", "b", "v1")
-    done = run(own.registry, own.reports, "03_training", "04_evaluation", "compare", "-p", "seed", "1", *both, *FEW)
+    done = run(
+        own.registry, own.reports, "03_training", "04_evaluation", "compare", "-p", "03_training.seed", "1", *both, *FEW
+    )
     assert done.returncode == 0, done.stderr
     front = (own.reports / "index.html").read_text()
     assert "seed 0 → 1" in front

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import origin
 import pandas as pd
 import pytest
-from wine_tables import given_table, read_table
+from wine_tables import given_table, given_tables, read_table, wanted_tables
 
 from tests import tiny
 from wine_serving.errors import ContractError
@@ -84,7 +85,9 @@ def test_refusal_quotes_nothing_of_a_file_that_is_no_table(tmp_path: Path, name:
 
 def test_file_that_does_not_end_like_a_table_is_not_read() -> None:
     """In JupyterLab as under make, where it is refused before anything runs."""
-    with pytest.raises(ContractError, match=r"environ cannot be read as a table: extra_csv must end in \.csv or \.tsv"):
+    with pytest.raises(
+        ContractError, match=r"environ cannot be read as a table: extra_csv must end in \.csv, \.tsv, or /"
+    ):
         given_table("/proc/self/environ")
 
 
@@ -93,3 +96,50 @@ def test_workflow_reads_tables_of_its_repository_only(path: Path, monkeypatch: p
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with pytest.raises(ContractError, match="lies outside the repository"):
         given_table(str(path))
+
+
+def test_files_and_folders_are_named_in_one_text(tmp_path: Path) -> None:
+    """What else lies in a folder is left alone."""
+    for name in ("b.csv", "folder/c.TSV", "folder/a.csv", "folder/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    named = given_tables(f"{tmp_path}/b.csv, {tmp_path}/folder/,{tmp_path}/folder/a.csv")
+    assert named == {name: tmp_path / path for name, path in {"b.csv": "b.csv", "a.csv": "folder/a.csv"}.items()} | {
+        "c.TSV": tmp_path / "folder" / "c.TSV"
+    }
+    assert not given_tables(None)
+
+
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        ("{0}/a.csv,{0}/folder/", "have one name, by which tables are known: rename one"),
+        ("{0}/nowhere/", r"nowhere is no folder with a \.csv or \.tsv file"),
+        ("{0}/winequality-red.csv", "is the name of a file of the origin"),
+    ],
+)
+def test_tables_that_cannot_be_told_apart_are_refused(tmp_path: Path, named: str, sentence: str) -> None:
+    """Their name is how a person leaves them out later."""
+    (tmp_path / "folder").mkdir()
+    for name in ("a.csv", "folder/a.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(ContractError, match=sentence):
+        wanted_tables(origin.FILES, None, named.format(tmp_path), None, ever=())
+
+
+def test_only_a_known_table_can_be_left_out(tmp_path: Path) -> None:
+    """A misspelt name would leave a table in that somebody wanted out; one that is out already may be named again."""
+    named = str(tmp_path / "cellar.csv")
+    with pytest.raises(ContractError, match=r"celar\.csv cannot be left out: tables given so far are cellar\.csv"):
+        wanted_tables(origin.FILES, None, named, "celar.csv", ever=("old.csv",))
+    assert not wanted_tables(origin.FILES, None, named, "cellar.csv, old.csv", ever=("old.csv",))
+
+
+def test_table_that_an_older_dataset_did_not_keep_is_asked_for(tmp_path: Path) -> None:
+    """It is not dropped in silence: it is given again, or left out by its name."""
+    (tmp_path / "dataset.json").write_text('{"format": 1, "sources": {"cellar.csv": {}, "winequality-red.csv": {}}}')
+    with pytest.raises(ContractError, match=r"names cellar\.csv, but was made when datasets did not keep their tables"):
+        wanted_tables(origin.FILES, tmp_path, None, None, ever=())
+    assert not wanted_tables(origin.FILES, tmp_path, None, "cellar.csv", ever=())
+    given = str(tmp_path / "cellar.csv")
+    assert wanted_tables(origin.FILES, tmp_path, given, None, ever=()) == {"cellar.csv": tmp_path / "cellar.csv"}
