@@ -35,8 +35,8 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
-        images smoke deploy deploy-back cloud export restore save summary decision lock environment
+.PHONY: help pipeline data eda train evaluate audit compare reproduce serve api ui lab promote rollback sync test check \
+        format bench images smoke deploy deploy-back cloud export restore save summary decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -57,6 +57,8 @@ audit: $(READY)  ## what informs and decides nothing, on the newest candidate: a
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@[ -n "$$A" ] && [ -n "$$B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
 	@$(RUN) compare -p a "$$A" -p b "$$B"
+reproduce: $(READY)  ## rebuild a version from its record, and say whether it is the same (VERSION=vN)
+	@$(PY) notebooks/reproduce.py "$$VERSION"
 lab: $(READY)  ## JupyterLab on the notebooks
 	@$(PY) notebooks/tracking.py notebooks
 
@@ -90,14 +92,12 @@ test: $(READY)  ## all tests that need no root and no network
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 \
 	$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 check: $(READY)  ## lint, format, types, notebooks clean
-	@$(PY) -m ruff check
-	@$(PY) -m ruff format --check
+	@$(PY) -m ruff check && $(PY) -m ruff format --check
 	@$(PY) -m mypy
 	@$(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
-	@$(PY) -m ruff check --fix
-	@$(PY) -m ruff format
-bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
+	@$(PY) -m ruff check --fix && $(PY) -m ruff format
+bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS
