@@ -97,7 +97,7 @@ check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
-bench: $(READY)  ## benchmark the serving path and the pipeline
+bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS
