@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
+export ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT  # it belongs to the containers: here the page asks the API beside it
 

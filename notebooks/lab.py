@@ -74,6 +74,11 @@ def end(run: Any, inputs: Sequence[str] = (), outputs: Sequence[str] = (), **sum
     if wandb.run is not None and wandb.run is run:  # not when this cell runs a second time
         wandb.run.summary.update(summary)
         wandb.run.finish()
+    return provenance(run, inputs, outputs)
+
+
+def provenance(run: Any, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> pd.DataFrame:
+    """With what and from what everything above was made."""
     settings = Settings.from_environment()
     facts = {
         "parameter": {name: repr(value) for name, value in dict(run.config).items()},

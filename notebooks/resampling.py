@@ -1,11 +1,11 @@
 """How sure a figure is: resamples that draw whole groups of near-duplicates, their intervals, and words for them."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from wine_serving.verdict import Metric
 
@@ -59,7 +59,7 @@ class Bootstrap:
             "mse": mse,
             "mae": self.means(np.abs(error), rows),
             "r2": r2,
-            "accuracy": self.means(grade == actual, rows),
+            "accuracy": self.means(np.abs(grade - actual) < 1, rows),  # a grade between two is either
             "within_one": self.means(np.abs(grade - actual) <= 1, rows),
         }
 
@@ -86,6 +86,43 @@ class Bootstrap:
     def measured(self, name: str, samples: ArrayLike, rows: ArrayLike | None = None) -> Metric:
         """The metric of that name with the interval that suits it."""
         return self.share(samples, rows) if name in SHARES else self.interval(samples)
+
+
+class Estimate(NamedTuple):
+    """A figure and its standard error, for the far tails, where resamples are too few to say anything."""
+
+    value: float
+    error: float
+
+    def interval(self, tail: float = ENDS[0]) -> Metric:
+        """The figure with the interval that leaves `tail` of a normal distribution beyond either end."""
+        reach = float(norm.isf(tail)) * self.error
+        return Metric(value=self.value, low=self.value - reach, high=self.value + reach)
+
+
+def mean_estimate(values: ArrayLike, groups: ArrayLike) -> Estimate:
+    """The mean of `values`, shape (wines,), whose error counts groups, not wines.
+
+    >>> mean_estimate([1, 1, 3, 3], [0, 0, 1, 1])
+    Estimate(value=2.0, error=1.0)
+    """
+    each = np.asarray(values, float)
+    codes, names = pd.factorize(np.asarray(groups))
+    off = np.bincount(codes, each - each.mean())
+    g = len(names)
+    return Estimate(float(each.mean()), float(np.sqrt((off**2).sum() * g / max(g - 1, 1)) / len(each)))
+
+
+def rmse_difference(ours: ArrayLike, theirs: ArrayLike, groups: ArrayLike) -> Estimate:
+    """The RMSE of the errors `ours` minus that of the errors `theirs`, both of shape (wines,), on the same wines.
+
+    >>> rmse_difference([1, -1, 1], [2, -2, 2], [0, 1, 2])
+    Estimate(value=-1.0, error=0.0)
+    """
+    squared = [np.asarray(errors, float) ** 2 for errors in (ours, theirs)]
+    first, second = (np.sqrt(each.mean()) for each in squared)
+    slopes = [np.divide(each, 2 * rmse) if rmse else each for each, rmse in zip(squared, (first, second), strict=True)]
+    return Estimate(float(first - second), mean_estimate(slopes[0] - slopes[1], groups).error)
 
 
 def in_words(difference: Metric, other: str) -> str:

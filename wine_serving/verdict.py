@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError, computed_field, mod
 from wine_serving.errors import ContractError
 
 Word = Literal["promote", "equivalent", "hold", "decline", "unchanged"]
-Direction = Literal["upper below", "lower below", "lower at most", "at most", "at least", "between"]
-Outcome = Literal["holds", "fails", "hold"]
+Direction = Literal["upper below", "upper at least", "lower below", "lower at most", "at most", "at least", "between"]
+Outcome = Literal["holds", "fails", "hold", "not shown"]  # hold: a person decides; not shown: a gain is not
 
 FORMAT: Final = 2
 MIME: Final = "application/vnd.wine-quality.verdict+json"  # as a notebook's output
 MEANING: Final[dict[Word, str]] = {
-    "promote": "the candidate is better or at least no worse, and everything else holds",
+    "promote": "every gate holds, and the candidate is shown to be better, or a person wants it as it is no worse",
     "equivalent": "the candidate is not worse, but not shown to be better: production stays",
-    "hold": "the figures do not decide: a person must",
+    "hold": "too good to be true, or not comparable: a person decides",
     "decline": "the candidate does not replace production",
     "unchanged": "the candidate is what production already is",
 }
@@ -34,6 +34,7 @@ METRIC_NAMES: Final = {
 }
 ASKED: Final[dict[Direction, str]] = {
     "upper below": "upper end below",
+    "upper at least": "upper end at least",
     "lower below": "lower end below",
     "lower at most": "lower end at most",
     "at most": "at most",
@@ -73,6 +74,7 @@ class Gate(_Part):
     unit: str = ""
     outcome: Outcome
     why: str
+    note: str = ""  # what was found, in words, where its figure does not say it
 
     @classmethod
     def judge(
@@ -83,23 +85,28 @@ class Gate(_Part):
         bound: float | tuple[float, float],
         why: str,
         unit: str = "",
+        *,
+        otherwise: Outcome = "fails",
+        note: str = "",
     ) -> Self:
-        """The gate with its outcome: `holds` when what was measured keeps to the bound, else `fails`."""
+        """The gate with its outcome: `holds` when what was measured keeps to the bound, else what `otherwise` says."""
         asked: dict[str, Any] = {"name": name, "bound": bound, "direction": direction, "unit": unit, "why": why}
+        asked["note"] = note
         if measured is None or not (isinstance(measured, Metric) or math.isfinite(measured)):
-            return cls(**asked, outcome="fails")
+            return cls(**asked, outcome=otherwise)
         figures = {"value": measured} if isinstance(measured, float | int) else measured.model_dump()
         value, low, high = figures["value"], *(figures.get(end, figures["value"]) for end in ("low", "high"))
         first, last = bound if isinstance(bound, tuple) else (bound, bound)
         holds = {
             "upper below": high < last,
+            "upper at least": high >= first,
             "lower below": low < last,
             "lower at most": low <= last,
             "at most": value <= last,
             "at least": value >= first,
             "between": first <= value <= last,
         }[direction]
-        return cls(**asked, **figures, outcome="holds" if holds else "fails")
+        return cls(**asked, **figures, outcome="holds" if holds else otherwise)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -119,6 +126,11 @@ class Gate(_Part):
         if self.low is None or self.high is None:
             return _number(self.value)
         return str(Metric(value=self.value, low=self.low, high=self.high))
+
+    @property
+    def reason(self) -> str:
+        """What it contributes to a verdict."""
+        return f"{self.name}: {self.note or f'{self.measured}, asked {self.asked}'}"
 
     @model_validator(mode="before")
     @classmethod
@@ -140,6 +152,7 @@ class Dataset(_Part):
 
     version: str
     digest: str
+    split_seed: int | None = None  # of its split; None where wines were dealt otherwise, as in 1.0
 
 
 class Difference(_Part):
@@ -216,6 +229,13 @@ class Verdict(_Part):
                 lines.append(f"{role} {model.version} on the test wines: {', '.join(figures)}")
         promoted = f"{self.candidate.version} is now production" if self.promoted else "nothing"
         return [*lines, f"Promoted: {promoted}"]
+
+
+def word_for(gates: Sequence[Gate]) -> Word:
+    """What follows from the gates: one that fails is enough to decline, then one that a person must decide holds."""
+    outcomes = {gate.outcome for gate in gates}
+    words: dict[Outcome, Word] = {"fails": "decline", "hold": "hold", "not shown": "equivalent"}
+    return next((word for outcome, word in words.items() if outcome in outcomes), "promote")
 
 
 def _number(value: float) -> str:

@@ -18,7 +18,7 @@ SENTENCES: Final = {
     "r2": "The measurements explain **{value:.0%}** of what makes grades differ ({low:.0%} to {high:.0%}); the rest is "
     "taste, and tasters disagree.",
 }
-HOLDS: Final = {"holds": "yes", "fails": "no", "hold": "undecided"}
+HOLDS: Final = {"holds": "yes", "fails": "no", "hold": "undecided", "not shown": "not shown"}
 
 Metrics = Mapping[str, Mapping[str, float]]
 
@@ -108,7 +108,7 @@ def figures(gate: Mapping[str, Any]) -> dict[str, str]:
 
 def asked(gate: Mapping[str, Any]) -> str:
     """Where a gate's figure must lie."""
-    bound, side = gate["bound"], gate["direction"].replace("upper", "upper end").replace("lower", "lower end")
+    bound, side = gate["bound"], (gate["direction"] or "").replace("upper", "upper end").replace("lower", "lower end")
     if bound is None:
         return ""
     place = " to ".join(map(number, bound)) if isinstance(bound, list) else f"{side} {number(bound)}"

@@ -57,7 +57,7 @@ def test_added_wines_take_none_out_of_the_test(uci: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("split_seed", range(4))
 def test_shares_are_those_asked_and_every_grade_is_in_every_split(uci: pd.DataFrame, split_seed: int) -> None:
-    """Within a percentage point, in all and for each colour; over 200 seeds, see the comment."""
+    """Within a percentage point, in all and for each colour; over 200 seeds never more than .3 of a point."""
     split = dealt(uci, split_seed)
     assert shares(split).abs().max() < 0.01
     for segment in SEGMENTS:
