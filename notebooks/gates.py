@@ -466,19 +466,21 @@ def size(case: Case) -> Gate:
 def time_for_one(case: Case) -> Gate:
     """It is quick enough where it has to run, and takes no many times as long as production."""
     roles = [role for role in ("candidate", "production") if role in case.bundles]
-    times = dict(zip(roles, milliseconds([case.bundles[role] for role in roles], case.test), strict=True))
-    random, n = np.random.default_rng(case.resamples.seed), case.resamples.n
-    medians = np.median(random.choice(times["candidate"], (n, CALLS)), axis=1)
-    low, high = np.quantile(medians, ENDS)
-    measured = Metric(value=float(np.median(times["candidate"])), low=low, high=high)
+    times = dict(zip(roles, in_turns([case.bundles[role] for role in roles], case.test), strict=True))
     production = float(np.median(times["production"])) if "production" in times else np.inf
     bound = min(case.bounds["max_milliseconds"], case.bounds["times_slower"] * production)
+    measured = median_of(times["candidate"], case.resamples.n, case.resamples.seed)
     why = "the budget is below what a visitor would notice; timed in turns, both meet the same noise and medians hold"
     return Gate.judge("time for one wine", measured, "at most", bound, why, "ms")
 
 
-def milliseconds(bundles: Sequence[Bundle], wines: pd.DataFrame) -> Floats:
-    """How long each bundle takes to predict one wine, in turns; shape (bundles, CALLS)."""
+def milliseconds(bundle: Bundle, wines: pd.DataFrame, n: int, seed: int) -> Metric:
+    """The median time to predict one wine, over many calls; its interval from n resamples of them."""
+    return median_of(in_turns([bundle], wines)[0], n, seed)
+
+
+def in_turns(bundles: Sequence[Bundle], wines: pd.DataFrame) -> Floats:
+    """How many milliseconds each bundle takes to predict one wine, in turns; shape (bundles, CALLS)."""
     one = encode_columns(wines.head(1))
     times = np.empty((len(bundles), CALLS))
     for call in range(CALLS):
@@ -487,6 +489,13 @@ def milliseconds(bundles: Sequence[Bundle], wines: pd.DataFrame) -> Floats:
             bundle.predict(one)
             times[number, call] = 1000 * (time.perf_counter() - started)
     return times
+
+
+def median_of(times: Floats, n: int, seed: int) -> Metric:
+    """The median, with its interval from n resamples."""
+    medians = np.median(np.random.default_rng(seed).choice(times, (n, len(times))), axis=1)
+    low, high = np.quantile(medians, ENDS)
+    return Metric(value=float(np.median(times)), low=low, high=high)
 
 
 GATES: Final[list[Callable[[Case], Gate | None]]] = [

@@ -67,7 +67,13 @@ def test_drift_is_that_since_the_production_it_was_judged_against(registry: Fold
     """Also when production has moved to the candidate meanwhile, as in a pipeline."""
     with environment(registry.root):
         standing = registry.aliases(MODEL)[PRODUCTION]
-        Cells("04_evaluation", n_resamples=200, promote="always", reports=str(tmp_path / "reports")).run()
+        Cells(
+            "04_evaluation",
+            n_resamples=200,
+            promote="always",
+            promote_equivalent=True,
+            reports=str(tmp_path / "reports"),
+        ).run()
         newest = registry.aliases(MODEL)["candidate"]
         registry.move_alias(MODEL, PRODUCTION, newest, reason="as in a pipeline", by="a test")
         cells = Cells("05_audit", **FEW).run(before="drift").run()
