@@ -67,9 +67,9 @@ def published(cells: Cells, registry: FolderRegistry, directory: Path, *, cover:
 
 
 def judged(candidate: str, **parameters: Any) -> Cells:
-    """04_evaluation with its verdict, not carried out."""
+    """04_evaluation with its verdict, neither drawn nor carried out."""
     options = {"candidate": candidate, "n_resamples": 500} | parameters
-    return Cells("04_evaluation", **options).run(before="publish")
+    return Cells("04_evaluation", **options).run(before="headline")
 
 
 def failed(cells: Cells) -> list[str]:
