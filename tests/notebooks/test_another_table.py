@@ -106,7 +106,7 @@ def test_another_table_is_trained_judged_and_served(dairy: Path, tmp_path: Path)
         dairy / "reports",
     ]
     stages = ["01_data", "02_eda", "03_training", "04_evaluation"]
-    few = ["-p", "n_trees", "2", "-p", "n_resamples", "200", "-p", "data_dir", str(dairy)]
+    few = ["-p", "n_trees", "2", "-p", "n_folds", "2", "-p", "n_resamples", "200", "-p", "data_dir", str(dairy)]
     done = subprocess.run(
         [*command, *stages, *few], capture_output=True, text=True, check=False, env=given | variables, cwd=dairy
     )

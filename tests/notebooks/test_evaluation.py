@@ -131,9 +131,9 @@ def in_metadata(**update: Any) -> Callable[[Path], None]:
 
 
 def judged(candidate: str, **parameters: Any) -> Cells:
-    """04_evaluation with its verdict, not carried out."""
+    """04_evaluation with its verdict, neither drawn nor carried out."""
     options = {"candidate": candidate, "n_resamples": 500} | parameters
-    return Cells("04_evaluation", **options).run(before="publish")
+    return Cells("04_evaluation", **options).run(before="headline")
 
 
 def failed(cells: Cells) -> list[str]:

@@ -14,10 +14,12 @@ from typing import Literal, NamedTuple
 import httpx
 import pandas as pd
 import pytest
+import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from tests import frozen, servers, tiny
 from tests.browser import DESKTOP, PHONE, barriers
+from tests.cells import Cells, environment
 from tests.conftest import ROOT
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
@@ -26,7 +28,9 @@ from wine_serving.schema import encode_columns
 
 pytestmark = pytest.mark.timeout(900)  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
+INTERACTIVE = (*STAGES[1:], "compare", STAGES[0])
 FEW = ("-p", "n_resamples", "200")  # what tests need not know exactly
+QUICK = yaml.safe_load((ROOT / "notebooks" / "profiles" / "quick.yaml").read_text())
 
 
 class Pipeline(NamedTuple):
@@ -121,8 +125,10 @@ def test_cards_travel_with_their_versions(pipeline: Pipeline) -> None:
 def test_same_again_publishes_nothing_and_says_unchanged(own: Pipeline) -> None:
     """Identical results are recognised by digest, not by time."""
     before = {name: len(own.registry.records(name)) for name in (DATASET, MODEL, EVALUATION)}
-    publishing = [stage for stage in STAGES if stage != "02_eda"]
-    done = run(own.registry, own.reports, *publishing, *FEW)
+    with environment(own.registry.root):
+        Cells("01_data").run()
+        Cells("03_training", **QUICK["03_training"]).run()
+    done = run(own.registry, own.reports, "04_evaluation", *FEW)
     assert done.returncode == 0, done.stderr
     assert "Verdict: unchanged" in done.stdout
     assert {name: len(own.registry.records(name)) for name in before} == before
@@ -180,17 +186,36 @@ def test_served_scores_are_those_that_were_judged(pipeline: Pipeline, tmp_path: 
     assert [{name: value for name, value in each.items() if name not in ids} for each in singles] == batch
 
 
-def test_notebooks_run_interactively_with_their_defaults(
-    folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    """From their own folder, as JupyterLab starts them, on few wines; nothing is promoted and `candidate` stays."""
+@pytest.fixture
+def small(folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path) -> FolderRegistry:
+    """A registry with few wines and a model of them in production."""
     dataset = tiny.publish_dataset(folder, tmp_path / "wines")
     aliases = ["candidate", PRODUCTION]
     folder.publish(tiny_bundle, MODEL, kind="model", aliases=aliases, inputs=[dataset.ref])
+    return folder
+
+
+def left_alone(registry: FolderRegistry) -> bool:
+    """Whether all notebooks have run there and moved nothing but what newest means."""
+    newest = registry.aliases(MODEL), registry.aliases(DATASET)
+    return newest == ({"candidate": "v0", PRODUCTION: "v0", "latest": "v1"}, {"latest": "v1"})
+
+
+def test_defaults_promote_nothing_and_leave_candidate_where_it_is(small: FolderRegistry, tmp_path: Path) -> None:
+    """Each notebook to its end with every value that it declares, on few wines."""
+    with environment(small.root):
+        for name in INTERACTIVE:
+            Cells(name, **({"reports": str(tmp_path / "reports")} if name == "04_evaluation" else {})).run()
+    assert left_alone(small)
+
+
+@pytest.mark.delivery
+def test_notebooks_run_interactively_with_their_defaults(small: FolderRegistry, tmp_path: Path) -> None:
+    """From their own folder, as JupyterLab starts them, on few wines; nothing is promoted and `candidate` stays."""
     project = tmp_path / "project"  # a copy, as they write into its reports
     for room in ("notebooks", "wine_serving"):
         shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
-    notebooks = [project / "notebooks" / f"{name}.ipynb" for name in (*STAGES[1:], "compare", STAGES[0])]
+    notebooks = [project / "notebooks" / f"{name}.ipynb" for name in INTERACTIVE]
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -201,21 +226,19 @@ def test_notebooks_run_interactively_with_their_defaults(
         "-q",
         *notebooks,
     ]
-    variables = {"WINE_REGISTRY": f"folder:{folder.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
+    variables = {"WINE_REGISTRY": f"folder:{small.root}", "WANDB_MODE": "disabled", "PYTHONPATH": str(project)}
     variables |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # those are of the tests around
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)
     assert done.returncode == 0, done.stdout
     assert "5 passed" in done.stdout
-    assert folder.aliases(MODEL) == {"candidate": "v0", PRODUCTION: "v0", "latest": "v1"}
-    assert folder.aliases(DATASET) == {"latest": "v1"}
+    assert left_alone(small)
 
 
 def test_next_version_has_its_place_in_history_and_is_compared(own: Pipeline) -> None:
     """What changed, a trend, and a link to either report; then both versions side by side."""
-    both = ("-p", "a", "v0", "-p", "b", "v1")
-    done = run(
-        own.registry, own.reports, "03_training", "04_evaluation", "compare", "-p", "03_training.seed", "1", *both, *FEW
-    )
+    with environment(own.registry.root):
+        Cells("03_training", seed=1, **QUICK["03_training"]).run()
+    done = run(own.registry, own.reports, "04_evaluation", "compare", "-p", "a", "v0", "-p", "b", "v1", *FEW)
     assert done.returncode == 0, done.stderr
     front = (own.reports / "index.html").read_text()
     assert "seed 0 → 1" in front
