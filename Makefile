@@ -10,8 +10,7 @@ API_PORT ?= 8000
 UI_PORT  ?= 8501
 export ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
-unexport PORT  # it belongs to the containers: here the page asks the API beside it
-unexport PYTHONDONTWRITEBYTECODE  # each notebook starts a Python of its own: compiled once, its imports take a third
+unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
 # Inside conda its own Python is used, elsewhere .venv, which says in which folder it was made and for which Python. One
 # that belongs elsewhere (copied, moved, made with another Python than PYTHON names) is set up anew.

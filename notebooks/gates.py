@@ -1,7 +1,7 @@
 """The gates of promotion: what a candidate must show, one small function each.
 
-Each looks at a `Case` and gives a `Gate` that says what was asked, what was measured, how sure that is, and why the
-bound is where it is; or None where it does not apply. A new gate is a function here and its name in `GATES`.
+Each looks at a `Case` (case.py) and gives a `Gate` that says what was asked, what was measured, how sure that is, and
+why the bound is where it is; or None where it does not apply. A new gate is a function here and its name in `GATES`.
 
 How often a fair candidate fails a gate, and how often the gate finds what it is there to find, was simulated on real
 wines (tests/bench/gates.py): the counts stand in gates.json, and `rates` puts them into words.
@@ -9,168 +9,29 @@ wines (tests/bench/gates.py): the counts stand in gates.json, and `rates` puts t
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 import pandas as pd
-from export_onnx import export
+from case import BANDS, COLORS, SAME, Case, exported
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from recipes import refit
 from resampling import ENDS, Bootstrap, Estimate, Floats, mean_estimate, rmse_difference
 from scipy.stats import betabinom
-from splits import grade_of
 
-from wine_serving.bundle import MODEL_FILE, Bundle, Metadata, OutOfFold
-from wine_serving.errors import BundleError
+from wine_serving.bundle import MODEL_FILE, Bundle, OutOfFold
 from wine_serving.schema import INPUTS, SEGMENT, SEGMENTS, TARGET, encode_columns
-from wine_serving.verdict import METRIC_NAMES, Dataset, Gate, Metric, Outcome, Verdict
+from wine_serving.verdict import Dataset, Gate, Metric, Outcome, Verdict
 
-ALL: Final = "all wines"
-BANDS: Final = {  # of grades: the extreme ones are too rare to stand alone
-    "grade 4 and less": (0, 4),
-    "grade 5": (5, 5),
-    "grade 6": (6, 6),
-    "grade 7": (7, 7),
-    "grade 8 and more": (8, 10),
-}
-COLORS: Final = {f"{segment} wines": segment for segment in SEGMENTS}
-OWN: Final = ("candidate", "mean", "ridge")  # roles that no test wine is known to
-Mask = NDArray[np.bool_]
-
-SAME: Final = 1e-3  # score points; platforms differ by a thousandth of it
 DECIDING: Final = ("scikit-learn", "numpy", "skl2onnx")  # packages whose versions decide what a recipe comes to
 OTHER_SEED: Final = 0.005  # beyond either end of a 99 % interval
 TOO_GOOD: Final = (-2.33, -0.02)  # z of the gain on test wines over that on calibration wines; ΔRMSE
 CALLS: Final = 200  # predictions of one wine that are timed
 SIMULATED: Final[dict[str, dict[str, list[int]]]] = json.loads(Path(__file__).with_name("gates.json").read_bytes())
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is judged: the candidate beside whom it is compared with, on the test wines of its dataset.
-
-    Roles are "candidate", "mean", "ridge", "production" where there is one to compare with, and any other name for a
-    version that was promoted before. A candidate that cannot be loaded has no predictions, and the mean stands for it
-    wherever something is drawn.
-    """
-
-    bundles: Mapping[str, Bundle]
-    defect: str  # why the candidate cannot be served; empty when it can
-    untraced: str  # why its record does not lead to the dataset that it was made from; empty when it does
-    splits: Mapping[str, pd.DataFrame]  # of the candidate's dataset
-    unseen: Mask  # the test wines that no other version was trained or calibrated on: those it is compared on
-    predictions: Mapping[str, Floats]  # of the test wines
-    resamples: Bootstrap  # of the test wines
-    rival: str  # the role that it is compared with first: production, or else a straight line
-    incomparable: str  # why nothing follows from that comparison, and the remedy; empty when it does
-    best: str | None  # the role that did best among other versions that were promoted on this split
-    out_of_fold: pd.DataFrame | None  # of training wines: group, quality, predictions by role; None without any
-    look: int  # how many candidates this production has been compared with on this split, this one included
-    trials: int  # how many settings the search tried that found the candidate
-    bounds: Mapping[str, Any]  # the evaluation's parameters
-
-    @property
-    def test(self) -> pd.DataFrame:
-        """The test wines."""
-        return self.splits["test"]
-
-    @property
-    def judged(self) -> str:
-        """The role that is judged."""
-        return "candidate" if "candidate" in self.predictions else "mean"
-
-    @property
-    def candidate(self) -> Bundle:
-        """The bundle that is judged."""
-        return self.bundles["candidate"]
-
-    @cached_property
-    def slices(self) -> dict[str, Mask]:
-        """Which test wines belong to a slice: all, those of a colour, those of a band of grades; none is empty."""
-        grade = pd.Series(grade_of(self.test[TARGET]))
-        masks = {ALL: np.full(len(self.test), True)}
-        masks |= {name: (self.test[SEGMENT] == color).to_numpy() for name, color in COLORS.items()}
-        masks |= {name: grade.between(*ends).to_numpy() for name, ends in BANDS.items()}
-        return {name: rows for name, rows in masks.items() if rows.any()}
-
-    def wines(self, other: str, part: str = ALL) -> Mask:
-        """Which wines of a slice a comparison with `other` is about: those that it has not seen."""
-        return self.slices[part] & (self.unseen if other not in OWN else True)
-
-    @cached_property
-    def _known(self) -> dict[tuple[str, bytes], dict[str, Floats]]:
-        return {}
-
-    def samples(self, role: str, rows: Mask) -> dict[str, Floats]:
-        """Each metric of a role on some wines, as it is and for every resample; coverage where there are intervals."""
-        if (role, rows.tobytes()) not in self._known:
-            actual = self.test[TARGET].to_numpy(float)
-            found = self.resamples.metrics(actual, self.predictions[role], rows)
-            if bundle := self.bundles.get(role):
-                reach = self.test[SEGMENT].map(bundle.metadata.calibration.half_width).to_numpy()
-                inside = np.abs(actual - self.predictions[role]) <= reach
-                found["coverage"] = self.resamples.means(inside, rows)
-            self._known[role, rows.tobytes()] = found
-        return self._known[role, rows.tobytes()]
-
-    def measure(self, role: str, part: str = ALL, only: Collection[str] = METRIC_NAMES) -> dict[str, Metric]:
-        """The metrics of a role on those wines of a slice that it has not seen, each with its interval."""
-        rows = self.wines(role, part)
-        samples = self.samples(role, rows) if rows.any() else {}
-        return {name: self.resamples.measured(name, samples[name], rows) for name in only if name in samples}
-
-    def difference(self, other: str, part: str = ALL, metric: str = "rmse") -> Metric | None:
-        """The paired difference of a metric, of who is judged minus `other`; None where both have no wine unseen."""
-        rows = self.wines(other, part)
-        if not rows.any():
-            return None
-        ours, theirs = (self.samples(role, rows)[metric] for role in (self.judged, other))
-        return self.resamples.interval(ours - theirs)
-
-    @cached_property
-    def reproduction(self) -> tuple[float | None, str]:
-        """How far the candidate is, at most, from its recipe fitted again; or None, and why it cannot be fitted."""
-        wines = encode_columns(pd.concat(self.splits.values()))
-        try:
-            again = exported(self.candidate.metadata, self.splits["train"])
-        except BundleError as error:
-            return None, str(error)
-        return float(np.abs(again(wines) - self.candidate.predict(wines)).max()), ""
-
-    @property
-    def reproduced(self) -> bool:
-        """Whether its recipe, fitted again, says the same of every wine."""
-        apart, _ = self.reproduction
-        return apart is not None and apart <= SAME
-
-    def gain(self, other: str) -> tuple[Estimate, str]:
-        """The RMSE minus that of `other` on all wines that neither was fitted on, and which wines these are."""
-        rows, name = self.wines(other), "test wines alone, as no folds are shared"
-        actual = self.test[TARGET].to_numpy(float)[rows]
-        errors = [actual - self.predictions[role][rows] for role in (self.judged, other)]
-        groups = self.test["group"].to_numpy()[rows]
-        if self.out_of_fold is not None and other in self.out_of_fold and self.reproduced:
-            held_out, name = self.out_of_fold.dropna(subset=[other]), "test wines and out-of-fold predictions"
-            more = [held_out[TARGET] - held_out[role] for role in ("candidate", other)]
-            errors = [np.concatenate(pair) for pair in zip(errors, more, strict=True)]
-            groups = np.concatenate([groups, held_out["group"]])
-        return rmse_difference(errors[0], errors[1], groups), f"{len(groups)} wines: {name}"
-
-
-def exported(
-    metadata: Metadata, train: pd.DataFrame, seed: int | None = None
-) -> Callable[[NDArray[np.float32]], Floats]:
-    """The recipe that a bundle names, fitted again and exported: encoded wines to quality; BundleError if it cannot."""
-    model = export(refit(metadata, train, seed)).SerializeToString()
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return lambda rows: session.run(None, {"features": rows})[0].reshape(-1).astype(float)
 
 
 def rates(gate: str) -> str:

@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import gates
 import near_duplicates
 import splits
+from case import BANDS, SAME, Case
 from parameters import declared
 from resampling import Bootstrap, rmse_difference
 
@@ -59,7 +60,7 @@ class Counts(defaultdict[str, dict[str, list[int]]]):
         FOUND.write_text(json.dumps(self, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-class Simulated(gates.Case):
+class Simulated(Case):
     """A case whose candidate was fitted right here."""
 
     reproduced = True  # nothing has to be fitted again
@@ -103,7 +104,7 @@ class Draw:
             said[out] = fitted(new(), rows[~out], grades[~out])(rows[out])
         return said
 
-    def case(self, predict: Predict, level: float = BOUNDS["level"]) -> gates.Case:
+    def case(self, predict: Predict, level: float = BOUNDS["level"]) -> Case:
         """As the evaluation makes one, but for predictions out of fold."""
         rows = self.rows["test"]
         line = fitted(straight_line(), self.rows["train"], self.grades["train"])
@@ -155,18 +156,18 @@ def fails(gate: Gate | None) -> bool:
     return gate is not None and gate.outcome != "holds"
 
 
-ASKED: Final[dict[str, list[Callable[[gates.Case], Gate | None]]]] = {
+ASKED: Final[dict[str, list[Callable[[Case], Gate | None]]]] = {
     "not worse": [gates.not_worse_than_production],
     "not worse on the rare colour": [partial(gates.not_worse_on_color, "red wines")],
     "not worse on the common colour": [partial(gates.not_worse_on_color, "white wines")],
-    "not worse on a band": [partial(gates.not_worse_on_band, band) for band in gates.BANDS],
+    "not worse on a band": [partial(gates.not_worse_on_band, band) for band in BANDS],
     "coverage": [partial(gates.coverage, color) for color in SEGMENTS],
     "fits its training wines": [gates.fits_training_wines],
     "knows colours": [gates.knows_colors],
 }
 
 
-def stopped(gate: str, case: gates.Case) -> bool:
+def stopped(gate: str, case: Case) -> bool:
     """Whether a gate, or one of several alike, does not hold."""
     return any(fails(each(case)) for each in ASKED[gate])
 
@@ -215,13 +216,13 @@ def count_faults(draw: Draw, fair: Predict, counts: Counts, losses: dict[str, li
 def count_leaks(draw: Draw, fair: Predict, counts: Counts) -> None:
     """Candidates that have seen test wines, and who has not."""
     apart = np.abs(draw.forest(1)(draw.rows["test"]) - fair(draw.rows["test"])).max()
-    counts.add("reproduced", "fair candidates stopped", apart > gates.SAME)
+    counts.add("reproduced", "fair candidates stopped", apart > SAME)
     leaked = draw.having_seen(1, 1)
     everything = np.concatenate([*draw.rows.values()])
     counts.add(
         "reproduced",
         "with one test wine in training found",
-        np.abs(leaked(everything) - fair(everything)).max() > gates.SAME,
+        np.abs(leaked(everything) - fair(everything)).max() > SAME,
     )
     groups = {name: table["group"] for name, table in draw.tables.items()}
     n = len(groups["test"])
@@ -269,7 +270,7 @@ def count_gains(draw: Draw, fair: Predict, counts: Counts, losses: dict[str, lis
             count_gain(name, case, counts, losses)
 
 
-def count_gain(name: str, case: gates.Case, counts: Counts, losses: dict[str, list[float]]) -> None:
+def count_gain(name: str, case: Case, counts: Counts, losses: dict[str, list[float]]) -> None:
     """Whether it is shown, early and late, with and without predictions out of fold."""
     what = "equal seeds promoted" if name == "equal" else "gains of {loss:.3f} shown"
     if name == "voting":

@@ -8,7 +8,8 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 import pytest
-from gates import DECIDING, GATES, SIMULATED, Case, alpha_of, judge, look_at
+from case import Case
+from gates import DECIDING, GATES, SIMULATED, alpha_of, judge, look_at
 from recipes import derived
 from resampling import Bootstrap
 
