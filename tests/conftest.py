@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import tiny
@@ -13,6 +14,9 @@ from wine_serving.registry.folder import FolderRegistry
 ROOT = Path(__file__).resolve().parents[1]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing here
+hypothesis.settings.load_profile("any machine")
 
 pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
 

@@ -28,7 +28,7 @@ document = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 
 
 @document.parametrize()
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_answers_are_as_documented(case: schemathesis.Case[Any], client: httpx.Client) -> None:
     """Schemathesis: no 5xx, no undocumented status or shape, no accepted nonsense.
 

@@ -121,7 +121,7 @@ values = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wine=values)
 def test_whatever_is_sent_is_answered_or_refused(client: httpx.Client, wine: dict[str, object]) -> None:
     """Never a 5xx; what is accepted is a wine within all bounds."""
@@ -143,7 +143,7 @@ possible = st.fixed_dictionaries(
 ).filter(lambda wine: wine["free_sulfur_dioxide"] <= wine["total_sulfur_dioxide"])
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wine=possible)
 def test_every_possible_wine_is_answered(client: httpx.Client, wine: dict[str, object]) -> None:
     """With a score on the scale, inside its own interval."""

@@ -118,7 +118,7 @@ tables = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=tables, seed=st.integers(0, 2**32 - 1))
 def test_split_never_separates_wines_that_are_nearly_the_same(rows: list[tuple[object, ...]], seed: int) -> None:
     """Whatever the table: wines that agree in all but two measurements, or are linked by such, share a split."""

@@ -11,7 +11,7 @@ from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
 
-FEW = {"n_resamples": 200, "n_trees": 10}
+FEW = {"n_resamples": 200, "n_trees": 20}
 
 
 def state(registry: FolderRegistry) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ def alike(table: pd.DataFrame, other: pd.DataFrame, differing: int = 2) -> NDArr
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(table=tables)
 def test_near_duplicates_share_a_group(table: pd.DataFrame) -> None:
     """Whatever the table; and who may differ in more is never parted further."""
@@ -40,7 +40,7 @@ def test_near_duplicates_share_a_group(table: pd.DataFrame) -> None:
         assert not near[np.ix_(inside, ~inside)].any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(table=tables, seen=tables)
 def test_known_wine_is_one_that_nearly_repeats_a_seen_one(table: pd.DataFrame, seen: pd.DataFrame) -> None:
     """Across two tables, by the same rule."""

@@ -402,7 +402,7 @@ def test_contents_lead_to_every_section_and_code_unfolds(opened: Callable[..., P
     page.get_by_role("link", name="Exporting to ONNX").click()
     expect(page.get_by_role("heading", name="Exporting to ONNX")).to_be_in_viewport()
     assert page.locator("nav li").count() == page.locator("main h2").count()
-    code = page.get_by_text("GroupKFold", exact=True).first
+    code = page.get_by_text("permutation_importance", exact=True).first
     expect(code).to_be_hidden()
     page.get_by_role("button", name="Show all code").click()
     expect(code).to_be_visible()

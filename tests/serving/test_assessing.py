@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -48,7 +48,6 @@ def test_batch_equals_its_singles_in_order(assessor: Assessor) -> None:
     assert assessor.each(WINES) == [assessor.one(wine) for wine in WINES]
 
 
-@settings(deadline=None)
 @given(st.lists(near | anywhere, min_size=1, max_size=40))
 def test_columns_say_what_one_wine_is_told(assessor: Assessor, wines: list[Wine]) -> None:
     """To the last bit, wherever the wines lie and whichever stand beside them."""
