@@ -2,14 +2,27 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wine_serving.bundle import Bundle
 from wine_serving.errors import RegistryError
 from wine_serving.provenance import current_user
-from wine_serving.registry.promises import DATASET, EVALUATION, MODEL, PRODUCTION, Record, Registry, alias_moved
+from wine_serving.registry.promises import (
+    DATASET,
+    EVALUATION,
+    MODEL,
+    PRODUCTION,
+    AliasMove,
+    Record,
+    Registry,
+    alias_moved,
+)
 from wine_serving.verdict import Verdict
+
+BY_VERDICT: Final = "evaluation: "  # so begins the reason of a move that no person made
+BACK_FROM: Final = "rollback from "  # followed by the version: so begins the reason of a rollback
 
 
 def by_verdict(
@@ -37,7 +50,7 @@ def by_verdict(
     about_to = about_to.model_copy(update={"report": _publish(registry, about_to, pages, run)})
     if moves:
         registry.attach_evaluation(f"{MODEL}:{version}", about_to.as_data())
-        reason = f"evaluation: {verdict.reasons[0]}"
+        reason = f"{BY_VERDICT}{verdict.reasons[0]}"
         registry.move_alias(MODEL, PRODUCTION, version, reason=reason, by=current_user(), expected=standing)
     done = about_to.model_copy(update={"promoted": promotes})
     registry.attach_evaluation(f"{MODEL}:{version}", done.as_data())
@@ -58,14 +71,45 @@ def by_hand(registry: Registry, version: str, reason: str) -> str:
 
 
 def back(registry: Registry, reason: str) -> str:
-    """Point `production` back at the version that stood before; says what was done."""
-    standing = registry.aliases(MODEL).get(PRODUCTION)
-    history = registry.history(MODEL)
-    if standing is None or history[-1].previous is None:
+    """Point `production` back at the version that stood before; says what was done.
+
+    Again it goes further back, and never to a version that was rolled back from, until a person promotes that again.
+    The history tells a rollback by how its reason begins.
+    """
+    stood, refused = _standings(registry.history(MODEL))
+    there = {record.version for record in registry.records(MODEL)} - refused
+    target = next((version for version in reversed(stood[:-1]) if version in there and version != stood[-1]), None)
+    if target is None:
         raise RegistryError(
-            f"there is nothing to roll back to: {PRODUCTION} was never moved from one version to another"
+            f"there is nothing to roll back to: no version stood in {PRODUCTION} before that is still there and was "
+            'not rolled back from; `make promote VERSION=vN REASON="…"` takes any'
         )
-    return by_hand(registry, history[-1].previous, reason or f"rollback from {standing}")
+    return by_hand(registry, target, f"{BACK_FROM}{stood[-1]}" + (f": {reason}" if reason else ""))
+
+
+def _standings(history: Sequence[AliasMove]) -> tuple[list[str], set[str]]:
+    """The versions that stood in production, each before the next, without what was taken back; and what was.
+
+    >>> move = AliasMove.model_construct
+    >>> first = move(previous=None, version="v0", reason="first")
+    >>> better = move(previous="v0", version="v1", reason="better")
+    >>> _standings([first, better, move(previous="v1", version="v0", reason="rollback from v1: smelt odd")])
+    (['v0'], {'v1'})
+    """
+    stood: list[str] = []
+    refused: set[str] = set()
+    for move in history:
+        if move.previous and stood[-1:] != [move.previous]:  # moved in W&B, where nothing told us
+            stood.append(move.previous)
+        if move.previous and f"{move.reason}:".startswith(f"{BACK_FROM}{move.previous}:"):
+            refused.add(move.previous)
+            while stood and stood[-1] != move.version:
+                stood.pop()
+        elif not move.reason.startswith(BY_VERDICT):
+            refused.discard(move.version)
+        if stood[-1:] != [move.version]:
+            stood.append(move.version)
+    return stood, refused
 
 
 def _complete(registry: Registry, version: str) -> None:

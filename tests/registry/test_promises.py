@@ -117,6 +117,33 @@ def test_empty_directory_is_refused(registry: Registry, tmp_path: Path) -> None:
         registry.publish(tmp_path / "empty", "wine-quality", kind="model")
 
 
+@pytest.mark.parametrize("alias", ["v3", "a/b", ""])
+def test_alias_that_would_pass_for_a_version_or_a_path_is_refused(registry: Registry, first: Path, alias: str) -> None:
+    """By publishing, moving and copying alike; nothing is published."""
+    for attempt in (
+        lambda: registry.publish(first, "wine-quality", kind="model", aliases=[alias]),
+        lambda: registry.move_alias("wine-quality", alias, "v0", reason="x", by="ann"),
+        lambda: registry.adopt_moves("wine-quality", alias, []),
+    ):
+        with pytest.raises(RegistryError, match=r"no reference|cannot be an alias"):
+            attempt()
+    assert registry.records("wine-quality") == []
+
+
+def test_link_in_a_published_folder_is_refused(registry: Registry, first: Path, second: Path) -> None:
+    """A version holds files, not the way to some that may change."""
+    (first / "inner" / "other").symlink_to(second)
+    with pytest.raises(RegistryError, match=r"inner/other is a link"):
+        registry.publish(first, "wine-quality", kind="model")
+
+
+def test_version_made_from_what_was_deleted_is_published(registry: Registry, first: Path, second: Path) -> None:
+    """Its record names what it was made from all the same."""
+    registry.publish(first, "wine-quality", kind="model")
+    inputs = ["wine-quality:v0", "wine-quality:v7", "wine-quality-data:v0"]
+    assert registry.publish(second, "wine-quality-evaluation", kind="report", inputs=inputs).inputs == tuple(inputs)
+
+
 @pytest.mark.parametrize("ref", ["wine-quality", "../x:v0", "wine:v0:v1", "", "a/b:v0"])
 def test_malformed_reference_is_refused(ref: str) -> None:
     """A reference is NAME:ALIAS or NAME:vN, never a path."""

@@ -1,17 +1,22 @@
 """What W&B as registry promises beyond the contract of `test_promises.py`: the real SDK, real HTTP, and its faults."""
 
+import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.registry.test_faults import small_disk
 from tests.stand_ins.wandb_server.app import WandbServer
 from tests.stand_ins.wandb_server.fixtures import serve
 from wine_serving.errors import AliasMoved, DigestMismatch, RegistryError, RegistryUnavailable, VersionNotFound
-from wine_serving.registry import digest_files
+from wine_serving.registry import claims, digest_files
 from wine_serving.registry.wandb import WandbRegistry
 
 NAME = "wine-quality"
@@ -185,6 +190,174 @@ def test_alias_moved_by_somebody_in_between_is_left_alone(
         registry.move_alias(NAME, "production", "v1", reason="late", by="ann", expected="v0")
     assert registry.aliases(NAME)["production"] == "v2"
     assert [move.version for move in registry.history(NAME)] == ["v0", "v2"]
+
+
+def test_refused_move_never_shows_in_the_history(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """Neither at once nor after later moves: nobody can roll back to what never was production."""
+    registry.publish(model, NAME, kind="model", aliases=["production"])
+    registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
+    registry.publish(directory(tmp_path / "third", "third"), NAME, kind="model")
+    wandb_server.faults.errors["AddAliases"] = "permission denied"
+    with pytest.raises(RegistryError, match="the key may not do this there"):
+        registry.move_alias(NAME, "production", "v1", reason="refused", by="ann", expected="v0")
+    assert [move.version for move in registry.history(NAME)] == ["v0"]
+    wandb_server.faults.errors.clear()
+    registry.move_alias(NAME, "production", "v2", reason="allowed", by="ann", expected="v0")
+    assert [(move.previous, move.version) for move in registry.history(NAME)] == [(None, "v0"), ("v0", "v2")]
+
+
+def test_move_that_wandb_takes_and_does_not_make_is_not_reported(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """The alias is read back."""
+    registry.publish(model, NAME, kind="model", aliases=["production"])
+    registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
+    wandb_server.project.collections[NAME].protected.add("production")
+    with pytest.raises(AliasMoved, match="production is v0 after it was moved to v1"):
+        registry.move_alias(NAME, "production", "v1", reason="in vain", by="ann", expected="v0")
+    assert [move.version for move in registry.history(NAME)] == ["v0"]
+
+
+def test_of_several_promoters_at_once_one_wins(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """All have seen the same production when the first of them moves it; the others are told."""
+    registry.publish(model, NAME, kind="model", aliases=["production"])
+    for number in (1, 2, 3):
+        registry.publish(directory(tmp_path / f"version-{number}", str(number)), NAME, kind="model")
+    wandb_server.operations.clear()
+    wandb_server.faults.hang.add("AddAliases")
+    move = "{}.move_alias({!r}, 'production', 'v{}', reason='mine', by='p{}', expected='v0')"
+    promoters = [
+        process(wandb_server, tmp_path / f"home-{number}", move.format(REGISTRY, NAME, number, number))
+        for number in (1, 2, 3)
+    ]
+    while wandb_server.operations.count("AddAliases") < len(promoters):
+        assert [promoter.poll() for promoter in promoters] == [None] * 3
+        time.sleep(0.05)
+    wandb_server.faults.hang.clear()
+    errors = [promoter.communicate(timeout=60)[1] for promoter in promoters]
+    winner = errors.index("") + 1
+    assert [error.partition(":")[0] for error in errors if error] == ["AliasMoved", "AliasMoved"]
+    assert registry.aliases(NAME) == {"production": f"v{winner}", "latest": "v3"}
+    assert [move.version for move in registry.history(NAME)] == ["v0", f"v{winner}"]
+    assert {*wandb_server.project.collections[NAME].where} == {"production", "latest"}
+
+
+def test_killed_promoter_keeps_nobody_from_promoting_for_long(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claim is no alias for others, is void in the end, and is cleared."""
+    registry.publish(model, NAME, kind="model", aliases=["production"])
+    registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
+    wandb_server.faults.hang.add("UpdateArtifact")
+    wandb_server.arrived["UpdateArtifact"].clear()
+    move = f"{REGISTRY}.move_alias({NAME!r}, 'production', 'v1', reason='mine', by='ann')"
+    killed = process(wandb_server, tmp_path / "home", move)
+    assert wandb_server.arrived["UpdateArtifact"].wait(BOUND)
+    killed.kill()
+    killed.communicate()
+    wandb_server.faults.hang.clear()
+    assert any(alias.startswith("moving-production-") for alias in wandb_server.project.collections[NAME].where)
+    assert registry.aliases(NAME) == {"production": "v0", "latest": "v1"}
+    monkeypatch.setattr(claims, "LASTS", timedelta(seconds=3))
+    registry.move_alias(NAME, "production", "v1", reason="mine", by="bob", expected="v0")
+    assert {*wandb_server.project.collections[NAME].where} == {"production", "latest"}
+    assert [move.by for move in registry.history(NAME)][1:] == ["bob"]
+
+
+def test_same_bytes_published_twice_at_once_are_one_version(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """Both publishers get it, and all aliases stand there."""
+    wandb_server.faults.hang.add("upload")
+    publishers = [
+        process(wandb_server, tmp_path / f"home-{number}", publishing(model, aliases=["candidate"]))
+        for number in (1, 2)
+    ]
+    while wandb_server.operations.count("CreateArtifact") < len(publishers):
+        assert [publisher.poll() for publisher in publishers] == [None] * 2
+        time.sleep(0.05)
+    wandb_server.faults.hang.clear()
+    assert [publisher.communicate(timeout=60) for publisher in publishers] == [("v0\n", "")] * 2
+    assert [record.version for record in registry.records(NAME)] == ["v0"]
+    assert registry.aliases(NAME) == {"candidate": "v0", "latest": "v0"}
+
+
+def test_latest_ends_at_the_newest_of_several_published_at_once(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """Also when the older publisher is the last to finish."""
+    newer = directory(tmp_path / "newer", "newer")
+    overtaken = WandbRegistry(wandb_server.place, tmp_path / "cache")
+    wandb_server.faults.before["UpdateArtifact"] = threading.Thread(
+        target=overtaken.publish, args=(newer, NAME), kwargs={"kind": "model"}
+    ).start
+    registry.publish(model, NAME, kind="model")
+    while len(registry.records(NAME)) < 2 or len(registry.history(NAME, "latest")) < 1:
+        time.sleep(0.05)
+    assert registry.aliases(NAME) == {"latest": "v1"}
+
+
+def test_one_record_that_cannot_be_read_hides_no_other(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Metadata that somebody changed in W&B: the version is named with a remedy, and all else goes on."""
+    registry.publish(model, NAME, kind="model")
+    registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model", aliases=["production"])
+    wandb_server.project.version(f"{NAME}:v0").metadata = json.dumps({"registry": {"digest": 3}})
+    assert [record.version for record in registry.records(NAME)] == ["v1"]
+    assert "W&B's metadata of wine-quality:v0 cannot be read" in caplog.text
+    assert registry.record(f"{NAME}:production").version == "v1"
+    with pytest.raises(RegistryError, match=r"v0 cannot be read .*publish again"):
+        registry.record(f"{NAME}:v0")
+    assert registry.publish(directory(tmp_path / "third", "third"), NAME, kind="model").version == "v2"
+
+
+def test_deleted_input_stops_no_publication(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """A version deleted while it was judged against."""
+    registry.publish(model, NAME, kind="model", aliases=["production"])
+    registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
+    gone = {"artifact_id": wandb_server.project.version(f"{NAME}:v0").id, "delete_aliases": True}
+    wandb_server.store.delete_artifact(gone)
+    verdict, inputs = directory(tmp_path / "verdict", "verdict"), [f"{NAME}:v1", f"{NAME}:v0"]
+    published = registry.publish(verdict, "wine-quality-evaluation", kind="report", inputs=inputs)
+    assert published.inputs == tuple(inputs)
+    assert registry.used_by(f"{NAME}:v1") == [published.ref]
+    assert registry.history(NAME) == []
+
+
+def test_cache_that_is_full_or_may_not_be_written_is_said(registry: WandbRegistry, model: Path, tmp_path: Path) -> None:
+    """With the variable that names another one; nothing half fetched stays."""
+    (model / "model.onnx").write_bytes(b"x" * 300_000)
+    registry.publish(model, NAME, kind="model")
+    with small_disk(tmp_path / "disk", "128k") as place:
+        with pytest.raises(RegistryError, match=r"No space left .*choose another WANDB_CACHE_DIR"):
+            WandbRegistry(registry.place, place).fetch(f"{NAME}:v0")
+        left = [path.name for path in place.rglob("*") if path.is_file()]
+        assert left == [".lock"]
+    (tmp_path / "file").touch()
+    with pytest.raises(RegistryError, match="choose another WANDB_CACHE_DIR"):
+        WandbRegistry(registry.place, tmp_path / "file").fetch(f"{NAME}:v0")
+
+
+def test_several_processes_fetch_one_version_at_once(
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """Into one cache: each gets it."""
+    registry.publish(model, NAME, kind="model")
+    cache = {"WANDB_CACHE_DIR": str(tmp_path / "shared")}
+    fetching = [
+        process(wandb_server, tmp_path / f"home-{number}", f"{REGISTRY}.fetch('{NAME}:v0')", **cache)
+        for number in range(3)
+    ]
+    places = {each.communicate(timeout=60) for each in fetching}
+    assert len(places) == 1
+    assert digest_files(Path(places.pop()[0].strip())) == digest_files(model)
 
 
 def test_move_by_hand_in_wandb_joins_the_history(

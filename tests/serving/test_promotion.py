@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from tests.serving.carrying_out import carry_out, judged
 from tests.stand_ins.wandb_server.app import WandbServer
 from wine_serving import promotion
 from wine_serving.__main__ import main
-from wine_serving.errors import AliasMoved
-from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION, Registry
+from wine_serving.errors import AliasMoved, RegistryError
+from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION, Registry, claims
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.registry.wandb import WandbRegistry
 from wine_serving.verdict import Verdict, Word
@@ -57,6 +58,63 @@ def test_rollback_returns_to_the_version_before(two_versions: FolderRegistry) ->
     assert main(["rollback"]) == 0
     assert two_versions.aliases(MODEL)["production"] == "v0"
     assert two_versions.history(MODEL)[-1].reason == "rollback from v1"
+
+
+def publish_models(registry: Registry, place: Path, number: int) -> None:
+    """Versions that can be promoted."""
+    for seed in range(number):
+        tiny.write_bundle(place / f"model-{seed}", seed=seed)
+        registry.publish(place / f"model-{seed}", MODEL, kind="model")
+
+
+@pytest.fixture(params=["folder", "wandb"])
+def four_versions(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    """v0 to v3, promoted one after the other, in each kind of registry."""
+    registry: Registry = FolderRegistry(tmp_path / "registry")
+    if request.param == "wandb":
+        registry = WandbRegistry(request.getfixturevalue("wandb_server").place, tmp_path / "cache")
+    publish_models(registry, tmp_path, 4)
+    for number in range(4):
+        promotion.by_hand(registry, f"v{number}", "better")
+    return registry
+
+
+def test_rollback_again_goes_further_back_and_never_to_what_was_rolled_back_from(four_versions: Registry) -> None:
+    """Until a person promotes that again; a reason of one's own changes nothing of that."""
+
+    def back(reason: str = "") -> str:
+        promotion.back(four_versions, reason)
+        return four_versions.aliases(MODEL)[PRODUCTION]
+
+    assert [back(), back("smelt odd")] == ["v2", "v1"]
+    assert four_versions.history(MODEL)[-1].reason == "rollback from v2: smelt odd"
+    promotion.by_hand(four_versions, "v3", "tasted again")
+    assert [back(), back()] == ["v1", "v0"]
+    with pytest.raises(RegistryError, match=r"nothing to roll back to: .*make promote VERSION=vN"):
+        back()
+    promotion.by_hand(four_versions, "v2", "tasted again")
+    promotion.by_hand(four_versions, "v3", "tasted again")
+    assert [back(), back()] == ["v2", "v0"]
+
+
+def test_verdict_that_comes_again_gives_no_leave_to_roll_back_to_a_version(four_versions: Registry) -> None:
+    """Only a person does."""
+    promotion.back(four_versions, "")
+    four_versions.move_alias(MODEL, PRODUCTION, "v3", reason="evaluation: every gate holds", by="ci")
+    promotion.by_hand(four_versions, "v0", "the old one")
+    promotion.back(four_versions, "")
+    assert four_versions.aliases(MODEL)[PRODUCTION] == "v2"
+
+
+def test_rollback_passes_over_what_was_deleted(two_versions: FolderRegistry, tmp_path: Path) -> None:
+    """Also when it is production that was deleted."""
+    publish_models(two_versions, tmp_path, 3)
+    for version in ("v1", "v2"):
+        promotion.by_hand(two_versions, version, "better")
+    for version in ("v1", "v2"):
+        (two_versions.root / MODEL / f"{version}.json").unlink()
+    promotion.back(two_versions, "")
+    assert two_versions.aliases(MODEL)[PRODUCTION] == "v0"
 
 
 @pytest.mark.parametrize(
@@ -261,9 +319,10 @@ class Killer:
 
 
 def test_evaluation_that_is_killed_before_any_change_in_wandb_is_completed_by_the_next(
-    wandb_server: WandbServer, tmp_path: Path
+    wandb_server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same promises; the server kills who asks for a change, and does not make it."""
+    monkeypatch.setattr(claims, "LASTS", timedelta(seconds=2))
     place, environment = wandb_server.place, wandb_server.environment(tmp_path / "home")
     publish_two(WandbRegistry(place, tmp_path / "cache"), tmp_path / "two")
     kept = copy.deepcopy(wandb_server.store)

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from wine_serving.errors import RegistryError
-from wine_serving.registry.files import write_whole
+from wine_serving.registry.files import on_disk, write_whole
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.registry.promises import (
     BY_HAND,
@@ -79,7 +79,8 @@ def export(registry: Registry, refs: Sequence[str], directory: Path, golden: str
     for model in [record for record in records if record.collection == MODEL][:1]:
         path = f"{MODEL}/{model.version}/{golden}"
         release = Release(model=MODEL, version=model.version, digest=model.digest, golden=path)
-        write_whole(directory / RELEASE_FILE, release.model_dump_json(indent=1) + "\n")
+        with on_disk(directory, "folder"):
+            write_whole(directory / RELEASE_FILE, release.model_dump_json(indent=1) + "\n")
     return f"{', '.join(record.ref for record in records)} → {directory}"
 
 

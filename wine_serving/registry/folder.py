@@ -6,17 +6,19 @@ ROOT/COLLECTION/aliases.json   alias → vN
 ROOT/COLLECTION/history.json   every move of an alias
 """
 
+import contextlib
 import json
+import logging
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import Annotated, Any, Final
 
-from filelock import FileLock
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter
 
 from wine_serving.errors import RegistryError, VersionNotFound
 from wine_serving.provenance import current_commit, current_user
@@ -24,7 +26,11 @@ from wine_serving.registry.files import (
     check_files,
     digest_of,
     files_to_publish,
-    make_folder,
+    on_disk,
+    one_writer,
+    put_in_place,
+    read_json,
+    remove,
     write_whole,
 )
 from wine_serving.registry.promises import (
@@ -34,14 +40,20 @@ from wine_serving.registry.promises import (
     Record,
     RunRef,
     alias_moved,
+    check_aliases,
     larger_search,
     not_found,
     parse_ref,
     publish_reason,
 )
 
+_record = TypeAdapter(Record)
 _moves = TypeAdapter(list[AliasMove])
-_alias_map = TypeAdapter(dict[str, str])
+_alias_map = TypeAdapter(dict[str, Annotated[str, StringConstraints(pattern=r"^v\d+$")]])
+ANEW: Final = "or remove aliases.json too and set the aliases anew"
+_VERSION: Final = re.compile(r"v(\d+)")
+
+_log = logging.getLogger(__name__)
 
 
 class FolderRegistry:
@@ -61,29 +73,26 @@ class FolderRegistry:
         inputs: Sequence[str] = (),
         run: Any = None,
     ) -> Record:
-        collection = self._collection(name)
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
-            copy = Path(staging) / "files"
-            shutil.copytree(directory, copy)
-            files = files_to_publish(copy, name)
-            with self._lock(name):
-                record = self._same_content(name, digest_of(files), metadata or {}) or self._commit(
-                    copy,
-                    Record(
-                        collection=name,
-                        version=f"v{self._next_number(name)}",
-                        kind=kind,
-                        digest=digest_of(files),
-                        files=files,
-                        created=datetime.now(UTC),
-                        created_by=current_user(),
-                        commit=current_commit(),
-                        run=RunRef.of(run) if run is not None else None,
-                        inputs=tuple(inputs),
-                        metadata=dict(metadata or {}),
-                    ),
-                )
-                self._move(name, dict.fromkeys((*aliases, LATEST), record.version), publish_reason(run), current_user())
+        check_aliases(name, aliases)
+        with self._writing(name):
+            files = files_to_publish(directory, name)
+            record = self._same_content(name, digest_of(files), metadata or {}) or self._commit(
+                directory,
+                Record(
+                    collection=name,
+                    version=f"v{1 + max(self._numbers(name), default=-1)}",
+                    kind=kind,
+                    digest=digest_of(files),
+                    files=files,
+                    created=datetime.now(UTC),
+                    created_by=current_user(),
+                    commit=current_commit(),
+                    run=RunRef.of(run) if run is not None else None,
+                    inputs=tuple(inputs),
+                    metadata=dict(metadata or {}),
+                ),
+            )
+            self._move(name, dict.fromkeys((*aliases, LATEST), record.version), publish_reason(run), current_user())
         return record
 
     def record(self, ref: str) -> Record:
@@ -92,42 +101,48 @@ class FolderRegistry:
         if version is None:
             raise self._not_found(ref)
         path = self.root / name / f"{version}.json"
-        try:
-            return Record.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise self._not_found(f"{name}:{version}") from None
-        except ValidationError as error:
-            raise RegistryError(f"{path} is not a readable record: {error}") from None
+        remedy = "restore it from a copy; without it this version does not exist"
+        record = read_json(path, _record, remedy)
+        if record is None:
+            raise self._not_found(f"{name}:{version}")
+        if record.ref != f"{name}:{version}":
+            raise RegistryError(f"{path} is the record of {record.ref}: {remedy}")
+        return record
 
     def fetch(self, ref: str, *, run: Any = None) -> Path:  # noqa: ARG002 - lineage here is in the records
         record = self.record(ref)
         directory = self.root / record.collection / record.version
-        check_files(
-            directory,
-            record.files,
-            f"the files in {directory} are not those published as {record.ref}: "
-            "restore them from a copy, or publish again and use the new version",
-        )
+        with on_disk(directory):
+            check_files(
+                directory,
+                record.files,
+                f"the files in {directory} are not those published as {record.ref}: "
+                "restore them from a copy, or publish again and use the new version",
+            )
         return directory
 
     def cached(self, ref: str) -> tuple[Record, Path]:
         return self.record(ref), self.fetch(ref)  # a folder is its own copy
 
     def records(self, name: str) -> list[Record]:
-        numbers = sorted(int(path.stem[1:]) for path in (self.root / name).glob("v*.json"))
-        return [self.record(f"{name}:v{number}") for number in numbers]
+        found = []
+        for number in sorted(self._recorded(name)):
+            try:
+                found.append(self.record(f"{name}:v{number}"))
+            except RegistryError as error:  # one that cannot be read does not hide the others
+                _log.warning("%s", error)
+        return found
 
     def aliases(self, name: str) -> dict[str, str]:
-        try:
-            return _alias_map.validate_json((self.root / name / "aliases.json").read_bytes())
-        except FileNotFoundError:
-            return {}
+        there = {f"v{number}" for number in self._recorded(name)}
+        return {alias: version for alias, version in self._standing(name).items() if version in there}
 
     def move_alias(
         self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
     ) -> None:
-        self.record(f"{name}:{version}")
-        with self._lock(name):
+        check_aliases(name, [alias])
+        with self._writing(name):
+            self.record(f"{name}:{version}")
             standing = self.aliases(name).get(alias)
             if expected is not ... and standing != expected:
                 raise alias_moved(name, alias, standing, expected)
@@ -138,24 +153,23 @@ class FolderRegistry:
 
     def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
         name = parse_ref(ref).name
-        with self._lock(name):
+        with self._writing(name):
             self._write_record(self.record(ref).model_copy(update={"evaluation": dict(evaluation)}))
 
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:  # noqa: ARG002 - numbers are kept
-        collection = self._collection(record.collection)
-        with self._lock(record.collection), tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
+        with self._writing(record.collection) as collection:
             standing = (collection / f"{record.version}.json").exists() and self.record(record.ref)
             if standing and standing.digest != record.digest:
                 raise RegistryError(f"{self.root} holds another {record.ref}: copy into an empty folder")
-            copy = shutil.copytree(files, Path(staging) / "files")
-            check_files(copy, record.files, f"the files in {files} are not those published as {record.ref}")
-            return self._commit(copy, record)
+            check_files(files, record.files, f"the files in {files} are not those published as {record.ref}")
+            return self._commit(files, record)
 
     def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
-        with self._lock(name):
+        check_aliases(name, [alias])
+        with self._writing(name):
             history = self._history(name)
             news = [move for move in moves if move not in history]
-            if news or (moves and self.aliases(name).get(alias) != moves[-1].version):
+            if news or (moves and self._standing(name).get(alias) != moves[-1].version):
                 self._write_moves(
                     name, sorted([*history, *news], key=lambda move: move.when), {alias: moves[-1].version}
                 )
@@ -164,18 +178,23 @@ class FolderRegistry:
 
     def used_by(self, ref: str) -> list[str]:
         wanted = self.record(ref).ref
-        names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        with on_disk(self.root):
+            names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
         return [record.ref for name in names for record in self.records(name) if wanted in record.inputs]
 
     def close(self) -> None:
         pass  # a folder has none
 
-    def _collection(self, name: str) -> Path:
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        """The folder of a collection, for one writer at a time; what killed ones left there is cleared first."""
         parse_ref(f"{name}:{LATEST}")
-        return make_folder(self.root / name, "choose another WINE_REGISTRY")
-
-    def _lock(self, name: str) -> FileLock:
-        return FileLock(self._collection(name) / ".lock")
+        collection = self.root / name
+        with one_writer(collection):
+            given = {f"v{number}" for number in self._numbers(name)}
+            for half in (path for path in collection.glob("v*") if path.is_dir() and path.name not in given):
+                remove(half)
+            yield collection
 
     def _same_content(self, name: str, digest: str, metadata: Mapping[str, Any]) -> Record | None:
         record = next((record for record in self.records(name) if record.digest == digest), None)
@@ -184,15 +203,27 @@ class FolderRegistry:
             self._write_record(record)
         return record
 
-    def _next_number(self, name: str) -> int:
-        """One above every number ever given, so that a deleted version's number is not used again."""
-        given = [record.version for record in self.records(name)] + [move.version for move in self._history(name)]
-        return 1 + max((int(version[1:]) for version in given), default=-1)
+    def _recorded(self, name: str) -> set[int]:
+        """The numbers of the versions that have a record, readable or not."""
+        with on_disk(self.root):
+            paths = [*(self.root / name).glob("v*.json")]
+        return {int(found[1]) for path in paths if (found := _VERSION.fullmatch(path.stem))}
+
+    def _numbers(self, name: str) -> set[int]:
+        """Every number ever given: that of a deleted version is not used again."""
+        return self._recorded(name) | {int(move.version[1:]) for move in self._history(name)}
 
     def _commit(self, files: Path, record: Record) -> Record:
-        target = self.root / record.collection / record.version
-        shutil.rmtree(target, ignore_errors=True)  # left by a writer that died before its record was written
-        files.rename(target)
+        """Copy the files, then write the record: only then does the version exist."""
+        collection = self.root / record.collection
+        with tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
+            copy = Path(staging) / "files"
+            for path in record.files:
+                (copy / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(files / path, copy / path)
+            check_files(copy, record.files, f"{files} was changed while it was copied: run this again")
+            remove(collection / record.version)
+            put_in_place(copy, collection / record.version)
         self._write_record(record)
         return record
 
@@ -200,7 +231,7 @@ class FolderRegistry:
         write_whole(self.root / record.collection / f"{record.version}.json", record.model_dump_json(indent=1))
 
     def _move(self, name: str, moves: Mapping[str, str], reason: str, by: str) -> None:
-        aliases, now = self.aliases(name), datetime.now(UTC)
+        aliases, now = self._standing(name), datetime.now(UTC)
         news = [
             AliasMove(alias=alias, version=version, previous=aliases.get(alias), when=now, by=by, reason=reason)
             for alias, version in moves.items()
@@ -211,21 +242,31 @@ class FolderRegistry:
 
     def _write_moves(self, name: str, history: list[AliasMove], moved: Mapping[str, str]) -> None:
         """The history first: a move without its reason must not exist."""
-        aliases = {**self.aliases(name), **moved}
+        aliases = {**self._standing(name), **moved}
         write_whole(self.root / name / "history.json", _moves.dump_json(history, indent=1).decode())
         write_whole(self.root / name / "aliases.json", json.dumps(aliases, indent=1, sort_keys=True))
 
     def _history(self, name: str) -> list[AliasMove]:
         """The moves that happened: one written by a process that died before the alias moved does not count."""
-        try:
-            moves = _moves.validate_json((self.root / name / "history.json").read_bytes())
-        except FileNotFoundError:
-            return []
-        aliases = self.aliases(name)
+        standing = self._standing(name)
+        moves = self._written(name)
+        if standing and not moves:
+            raise RegistryError(f"{self.root / name / 'history.json'} is missing: restore it from a copy, {ANEW}")
         last = {move.alias: move for move in moves}
-        void = [move for move in last.values() if aliases.get(move.alias) != move.version]
+        void = [move for move in last.values() if standing.get(move.alias) != move.version]
         return [move for move in moves if move not in void]
+
+    def _written(self, name: str) -> list[AliasMove]:
+        return read_json(self.root / name / "history.json", _moves, f"restore it from a copy, {ANEW}") or []
+
+    def _standing(self, name: str) -> dict[str, str]:
+        """Alias → `vN`, that of a deleted version included; where aliases.json is missing, as the moves left it."""
+        remedy = "remove it, and the aliases stand where history.json left them"
+        standing = read_json(self.root / name / "aliases.json", _alias_map, remedy)
+        if standing is None:
+            standing = {move.alias: move.version for move in self._written(name)}
+        return standing
 
     def _not_found(self, ref: str) -> VersionNotFound:
         name = parse_ref(ref).name
-        return not_found(ref, self.root, [record.version for record in self.records(name)], self.aliases(name))
+        return not_found(ref, self.root, [record.version for record in self.records(name)], self._standing(name))

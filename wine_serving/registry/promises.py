@@ -194,6 +194,13 @@ def parse_ref(ref: str) -> Ref:
     return Ref(*found.groups())
 
 
+def check_aliases(name: str, aliases: Sequence[str]) -> None:
+    """RegistryError for an alias that no reference could name, or that would pass for a version."""
+    for alias in aliases:
+        if parse_ref(f"{name}:{alias}").is_version:
+            raise RegistryError(f"{alias!r} cannot be an alias of {name}: versions are called so; choose another name")
+
+
 def not_found(ref: str, place: object, versions: Sequence[str], aliases: Mapping[str, str]) -> VersionNotFound:
     """The error for a reference that `place` does not hold, saying what it holds instead."""
     name, selector = parsed = parse_ref(ref)
@@ -203,6 +210,11 @@ def not_found(ref: str, place: object, versions: Sequence[str], aliases: Mapping
         there = f"there are versions {', '.join(versions)} and aliases {standing or 'none'}"
     if parsed.is_version:
         return VersionNotFound(f"{name} has no version {selector} in {place}; {there}")
+    if selector == PRODUCTION and PRODUCTION in aliases:
+        return NothingPromoted(
+            f"{aliases[PRODUCTION]}, which is {PRODUCTION}, has no record in {place}: restore it from a copy, "
+            f"or run `make rollback`; {there}"
+        )
     if selector == PRODUCTION:
         return NothingPromoted(
             f"no version of {name} in {place} is promoted yet: run `make pipeline`, or `make promote VERSION=vN "

@@ -4,7 +4,8 @@ What a record holds beside W&B's own fields lies in the artifact's metadata unde
 every move of an alias to this version; the card is the artifact's description. Metadata is no part of the digest.
 """
 
-import shutil
+import contextlib
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,14 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from wine_serving.errors import RegistryUnavailable, VersionNotFound
+from wine_serving.errors import AliasMoved, RegistryError, RegistryUnavailable, VersionNotFound
 from wine_serving.provenance import current_commit, current_user
+from wine_serving.registry import claims
 from wine_serving.registry.files import (
     check_files,
     digest_files,
     digest_of,
     files_to_publish,
-    make_folder,
+    on_disk,
+    one_writer,
+    put_in_place,
+    remove,
     write_whole,
 )
 from wine_serving.registry.promises import (
@@ -35,6 +40,7 @@ from wine_serving.registry.promises import (
     Record,
     RunRef,
     alias_moved,
+    check_aliases,
     larger_search,
     not_found,
     parse_ref,
@@ -47,6 +53,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
+
+_log = logging.getLogger(__name__)
 
 
 class Entry(BaseModel):
@@ -99,11 +107,14 @@ class WandbRegistry:
         inputs: Sequence[str] = (),
         run: Any = None,
     ) -> Record:
-        files = files_to_publish(directory, name)
+        check_aliases(name, aliases)
+        with on_disk(directory, "folder"):
+            files = files_to_publish(directory, name)
         if run is not None:
             self._project.check_run(run)
         artifacts = self._artifacts(name)
-        artifact = next((each for each in artifacts if _entry(each).digest == digest_of(files)), None)
+        artifact = _with_digest(artifacts, digest_of(files))
+        at_once: tuple[str, ...] = ()
         if artifact is None:
             entry = Entry(
                 digest=digest_of(files),
@@ -113,15 +124,19 @@ class WandbRegistry:
                 commit=current_commit(),
                 inputs=tuple(inputs),
             )
-            if run is not None:
-                artifact = self._log(run, directory, name, kind, metadata or {}, entry)
-            else:
-                with self._project.run() as short:
-                    artifact = self._log(short, directory, name, kind, metadata or {}, entry)
+            with self._project.run() if run is None else contextlib.nullcontext(run) as maker:
+                made = self._log(maker, directory, name, kind, metadata or {}, entry)
+            artifact = _with_digest(self._artifacts(name), entry.digest) or made
+            if artifact.version == made.version:
+                at_once = (LATEST,)
+            else:  # somebody published the same bytes meanwhile
+                self._project.delete(made)
         elif search := larger_search(artifact.metadata, metadata or {}):
             self._project.describe(artifact, search)
-        self._move(artifact, [*aliases, LATEST], _standing(artifacts), publish_reason(run), current_user())
-        return _record(artifact)
+        moved = self._move(
+            artifact, [*aliases, LATEST], _standing(artifacts), publish_reason(run), current_user(), at_once=at_once
+        )
+        return _record(moved)
 
     def record(self, ref: str) -> Record:
         return self._resolve(ref)[1]
@@ -133,10 +148,13 @@ class WandbRegistry:
         if run is not None:
             self._project.use(run, record.ref)
         directory = self._cache / record.digest
-        if digest_files(directory) != record.files:
-            self._download(artifact, record, directory)
-        for selector in self._asked[record.ref]:
-            write_whole(self._kept(record.collection) / f"{selector}.json", record.model_dump_json(indent=1))
+        with one_writer(self._cache, "WANDB_CACHE_DIR"):
+            if digest_files(directory) != record.files:
+                self._download(artifact, record, directory)
+            kept = self._cache / record.collection
+            kept.mkdir(exist_ok=True)
+            for selector in self._asked[record.ref]:
+                write_whole(kept / f"{selector}.json", record.model_dump_json(indent=1))
         return directory
 
     def cached(self, ref: str) -> tuple[Record, Path]:
@@ -146,7 +164,9 @@ class WandbRegistry:
         except (OSError, ValidationError):
             raise RegistryUnavailable(f"no verified copy of {ref} is kept in {self._cache}") from None
         directory = self._cache / record.digest
-        if digest_files(directory) != record.files:
+        with on_disk(directory, "WANDB_CACHE_DIR"):
+            intact = digest_files(directory) == record.files
+        if not intact:
             raise RegistryUnavailable(f"the copy of {record.ref} in {directory} was altered")
         return record, directory
 
@@ -159,13 +179,19 @@ class WandbRegistry:
     def move_alias(
         self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
     ) -> None:
+        check_aliases(name, [alias])
         artifact = self._artifact(f"{name}:{version}")
-        standing = self.aliases(name)
-        if expected is not ... and standing.get(alias) != expected:
-            raise alias_moved(name, alias, standing.get(alias), expected)
-        self._move(artifact, [alias], standing, reason, by, expected)
-        if self._link and (name, alias) == (MODEL, PRODUCTION):
-            self._project.link(artifact, self._link, PRODUCTION)
+        with claims.claimed(self._project, artifact, alias):
+            before = self.aliases(name)
+            if expected is not ... and before.get(alias) != expected:
+                raise alias_moved(name, alias, before.get(alias), expected)
+            if alias not in self._move(artifact, [alias], before, reason, by, expected=expected).aliases:
+                raise AliasMoved(
+                    f"{name}:{alias} is {self.aliases(name).get(alias) or 'not set'} after it was moved to {version}: "
+                    "somebody moved it meanwhile, or W&B protects it; look at its history and run this again"
+                )
+            if self._link and (name, alias) == (MODEL, PRODUCTION):
+                self._project.link(artifact, self._link, PRODUCTION)
 
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
         artifacts = self._artifacts(name)
@@ -189,7 +215,8 @@ class WandbRegistry:
         self._note(self._artifact(ref), evaluation=dict(evaluation))
 
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
-        check_files(files, record.files, f"the files in {files} are not those published as {record.ref}")
+        with on_disk(files, "folder"):
+            check_files(files, record.files, f"the files in {files} are not those published as {record.ref}")
         entry = Entry(
             **record.model_dump(include={"digest", "files", "created", "created_by", "commit", "evaluation"}),
             inputs=tuple(inputs),
@@ -199,6 +226,7 @@ class WandbRegistry:
             return _record(self._log(run, files, record.collection, record.kind, record.metadata, entry))
 
     def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
+        check_aliases(name, [alias])
         artifacts = {version: self._artifact(f"{name}:{version}") for version in {move.version for move in moves}}
         changed = False
         for version, artifact in artifacts.items():
@@ -209,7 +237,7 @@ class WandbRegistry:
                 self._note(artifact, moves=(*known, *news), pending=())
                 changed = True
         if moves and alias not in (stands := artifacts[moves[-1].version]).aliases:
-            self._project.describe(stands, {}, [alias])
+            self._project.point(stands, [alias])
             changed = True
         return changed
 
@@ -227,6 +255,7 @@ class WandbRegistry:
         artifact = self._project.find(ref)
         if artifact is None or OURS not in artifact.metadata:
             raise self._not_found(ref)
+        _entry(artifact)
         return artifact
 
     def _not_found(self, ref: str) -> VersionNotFound:
@@ -242,13 +271,13 @@ class WandbRegistry:
     def _artifacts(self, name: str) -> list["wandb.Artifact"]:
         """The versions of `name` that this project published, oldest first."""
         parse_ref(f"{name}:{LATEST}")
-        ours = [each for each in self._project.artifacts(KINDS[name], name) if OURS in each.metadata]
+        ours = [each for each in self._project.artifacts(KINDS[name], name) if _is_ours(each)]
         return sorted(ours, key=lambda each: int(each.version[1:]))
 
     def _log(
         self, run: Any, directory: Path, name: str, kind: str, metadata: Mapping[str, Any], entry: Entry
     ) -> "wandb.Artifact":
-        """Log the files with what we keep beside them as an artifact of `run`."""
+        """Log the files with what we keep beside them as an artifact of `run`; W&B moves `latest` to it at once."""
         entry = entry.model_copy(update={"run": RunRef.of(run)})
         noted = {**metadata, OURS: entry.as_data()}
         return self._project.log(run, directory, name, kind, noted, entry.inputs)
@@ -257,42 +286,47 @@ class WandbRegistry:
         self,
         artifact: "wandb.Artifact",
         aliases: Sequence[str],
-        standing: Mapping[str, str],
+        before: Mapping[str, str],
         reason: str,
         by: str,
+        *,
+        at_once: Sequence[str] = (),
         expected: str | EllipsisType | None = ...,
-    ) -> None:
-        """Point `aliases` at `artifact`, and keep from where, who, when and why in its metadata.
+    ) -> "wandb.Artifact":
+        """Point `aliases` at `artifact`, and keep from where, who, when and why in its metadata; as it is afterwards.
 
-        The reason comes first, as pending, and counts once the alias is here: a move without its reason must not exist,
-        nor one that was only meant. W&B cannot compare and swap; a last look before the alias moves leaves others only
-        the time of one request to come in between.
+        The reason comes first, as pending, and counts while the alias is here; for good it is kept of those that stand
+        here when they are read back. So no move is without its reason, and none is told that was only meant. W&B
+        itself has moved the aliases in `at_once`.
         """
-        collection, version = artifact.name.split(":")[0], artifact.version
+        name, version = artifact.name.split(":")[0], artifact.version
+        moved = [alias for alias in dict.fromkeys(aliases) if before.get(alias) != version]
+        if not moved:
+            return artifact
+        now = datetime.now(UTC)
         news = [
-            AliasMove(
-                alias=alias, version=version, previous=standing.get(alias), when=datetime.now(UTC), by=by, reason=reason
-            )
-            for alias in dict.fromkeys(aliases)
-            if standing.get(alias) != version
+            AliasMove(alias=alias, version=version, previous=before.get(alias), when=now, by=by, reason=reason)
+            for alias in moved
         ]
-        if not news:
-            return
-        before = _moves(artifact)
-        self._note(artifact, moves=before, pending=tuple(news))
-        if expected is not ... and (stands := self.aliases(collection).get(aliases[0])) != expected:
-            self._note(artifact, pending=())
-            raise alias_moved(collection, aliases[0], stands, expected)
-        self._note(artifact, aliases, moves=(*before, *news), pending=())
+        artifact = self._artifact(f"{name}:{version}")
+        self._note(artifact, moves=_moves(artifact), pending=tuple(news))
+        try:
+            if expected is not ... and (stands := self.aliases(name).get(moved[0])) != expected:
+                raise alias_moved(name, moved[0], stands, expected)
+            self._project.point(artifact, {*moved} - {*at_once})
+        finally:
+            artifact = self._artifact(f"{name}:{version}")
+            self._note(artifact, moves=_moves(artifact), pending=())
+        return artifact
 
-    def _note(self, artifact: "wandb.Artifact", aliases: Sequence[str] = (), **changes: Any) -> None:
-        """Change our part of the artifact's metadata, and before it let `aliases` stand there."""
+    def _note(self, artifact: "wandb.Artifact", **changes: Any) -> None:
+        """Change our part of the artifact's metadata."""
         entry = _entry(artifact).model_copy(update=changes)
-        self._project.describe(artifact, {OURS: entry.as_data()}, aliases)
+        self._project.describe(artifact, {OURS: entry.as_data()})
 
     def _download(self, artifact: "wandb.Artifact", record: Record, directory: Path) -> None:
         """Fetch the files to `directory`, which comes into being only when all of them are the published ones."""
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._kept()) as staging:
+        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._cache) as staging:
             files = Path(staging) / "files"
             if not self._project.download(artifact, files):
                 raise self._not_found(record.ref)
@@ -302,16 +336,32 @@ class WandbRegistry:
                 f"the files that {self} sends are not those published as {record.ref}: "
                 "publish again and use the new version",
             )
-            shutil.rmtree(directory, ignore_errors=True)
-            files.rename(directory)
-
-    def _kept(self, name: str = "") -> Path:
-        """The folder that keeps what W&B sent: of one collection, or of all."""
-        return make_folder(self._cache / name, "choose another WANDB_CACHE_DIR")
+            remove(directory)
+            put_in_place(files, directory)
 
 
 def _entry(artifact: "wandb.Artifact") -> Entry:
-    return Entry.model_validate(artifact.metadata[OURS])
+    try:
+        return Entry.model_validate(artifact.metadata[OURS])
+    except ValidationError as error:
+        raise RegistryError(
+            f"W&B's metadata of {artifact.name} cannot be read ({error.errors(include_url=False)[0]['msg']}): "
+            f"put back what was under {OURS!r}, or publish again and use the new version"
+        ) from None
+
+
+def _with_digest(artifacts: Sequence["wandb.Artifact"], digest: str) -> "wandb.Artifact | None":
+    """The oldest of them with these bytes."""
+    return next((each for each in artifacts if _entry(each).digest == digest), None)
+
+
+def _is_ours(artifact: "wandb.Artifact") -> bool:
+    """Whether this project published the version; one that cannot be read does not hide the others."""
+    try:
+        return OURS in artifact.metadata and bool(_entry(artifact))
+    except RegistryError as error:
+        _log.warning("%s", error)
+        return False
 
 
 def _moves(artifact: "wandb.Artifact") -> tuple[AliasMove, ...]:
@@ -332,4 +382,5 @@ def _record(artifact: "wandb.Artifact") -> Record:
 
 def _standing(artifacts: Sequence["wandb.Artifact"]) -> dict[str, str]:
     """Alias → `vN`."""
-    return {alias: artifact.version for artifact in artifacts for alias in artifact.aliases}
+    standing = {alias: artifact.version for artifact in artifacts for alias in artifact.aliases}
+    return {alias: version for alias, version in standing.items() if not alias.startswith(claims.BEGINNING)}

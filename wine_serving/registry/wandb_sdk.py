@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable
 from wine_serving.provenance import current_commit
@@ -55,6 +55,9 @@ REFUSALS: Final = {  # what W&B's answer looks like → what it means
     r"entity .*not found|not found under entity|run .*not found": NO_PLACE,
     r"organization": NO_ORGANISATION,
 }
+
+
+NOTHING_THERE: Final = "artifact membership|Unable to parse|Could not find run"
 
 
 def prepare_environment() -> None:
@@ -167,28 +170,29 @@ class Project:
             self._api = None
             wandb.teardown()
 
-    def find(self, ref: str) -> "wandb.Artifact | None":
-        """The artifact `NAME:vN` or `NAME:ALIAS`, or None."""
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator["wandb.Api"]:
+        """Like `talking`, but what the SDK says of a thing that is not there ends the block quietly."""
         from wandb.errors import CommError
 
         with self.talking() as api:
             try:
-                found: wandb.Artifact = api.artifact(f"{self.place}/{ref}")
-            except CommError as error:
-                if "artifact membership" not in str(error):
+                yield api
+            except (CommError, ValueError) as error:
+                if not re.search(NOTHING_THERE, str(error)):
                     raise
-                return None
-        return found
+
+    def find(self, ref: str) -> "wandb.Artifact | None":
+        """The artifact `NAME:vN` or `NAME:ALIAS`, or None."""
+        with self._asking() as api:
+            return cast("wandb.Artifact", api.artifact(f"{self.place}/{ref}"))
+        return None
 
     def artifacts(self, kind: str, name: str) -> list["wandb.Artifact"]:
         """Those of one name; empty where there is no such collection, or not even the project."""
-        with self.talking() as api:
-            try:
-                return list(api.artifacts(kind, f"{self.place}/{name}"))
-            except ValueError as error:
-                if "Unable to parse" not in str(error):
-                    raise
-                return []
+        with self._asking() as api:
+            return list(api.artifacts(kind, f"{self.place}/{name}"))
+        return []
 
     def made_from(self, artifact: "wandb.Artifact") -> list["wandb.Artifact"]:
         """What the runs that used `artifact` logged."""
@@ -233,14 +237,9 @@ class Project:
             yield run
 
     def _has_run(self, run_id: str) -> bool:
-        with self.talking() as api:
-            try:
-                api.run(f"{self.place}/{run_id}")
-            except ValueError as error:
-                if "Could not find run" not in str(error):
-                    raise
-                return False
-        return True
+        with self._asking() as api:
+            return bool(api.run(f"{self.place}/{run_id}"))
+        return False
 
     def log(
         self, run: Any, directory: Path, name: str, kind: str, metadata: Mapping[str, Any], inputs: Sequence[str]
@@ -250,9 +249,10 @@ class Project:
 
         card = next(iter(sorted(directory.glob("*_CARD.md"))), None)
         megabytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
+        for ref in inputs:
+            with self._asking():  # what was deleted since is named in the record all the same
+                run.use_artifact(f"{self.place}/{ref}")
         with self.talking():
-            for ref in inputs:
-                self.use(run, ref)
             described = card.read_text(encoding="utf-8") if card else None
             artifact = wandb.Artifact(name, kind, description=described, metadata=dict(metadata))
             artifact.add_dir(str(directory))
@@ -260,10 +260,24 @@ class Project:
             artifact.wait(timeout=round(self._patience + megabytes))
         return artifact
 
-    def describe(self, artifact: "wandb.Artifact", metadata: Mapping[str, Any], aliases: Collection[str] = ()) -> None:
-        """Let aliases stand at `artifact`, then change some of its metadata: the SDK sends them in this order."""
+    def point(self, artifact: "wandb.Artifact", aliases: Collection[str]) -> None:
+        """Let aliases stand at `artifact`. `save()` would also write back metadata that others have changed since."""
         with self.talking():
-            artifact.aliases = list({*artifact.aliases, *aliases})
+            artifact._add_aliases(set(aliases), _collection(artifact))  # noqa: SLF001
+
+    def take_away(self, artifact: "wandb.Artifact", aliases: Collection[str]) -> None:
+        """Let aliases stand nowhere, where they stand at `artifact`."""
+        with self.talking():
+            artifact._delete_aliases(set(aliases), _collection(artifact))  # noqa: SLF001
+
+    def delete(self, artifact: "wandb.Artifact") -> None:
+        """Delete a version."""
+        with self.talking():
+            artifact.delete(delete_aliases=True)
+
+    def describe(self, artifact: "wandb.Artifact", metadata: Mapping[str, Any]) -> None:
+        """Change some of the artifact's metadata."""
+        with self.talking():
             artifact.metadata = {**artifact.metadata, **metadata}
             artifact.save()
 
@@ -298,6 +312,12 @@ class Project:
                             if time.monotonic() > deadline:
                                 raise TimeoutError(f"{artifact.name} was not here in time")
         return True
+
+
+def _collection(artifact: "wandb.Artifact") -> Any:
+    from wandb.sdk.artifacts._validators import FullArtifactPath
+
+    return FullArtifactPath(name=artifact.name.split(":")[0], project=artifact.project, prefix=artifact.entity)
 
 
 def push_runs(place: str) -> Iterator[str]:

@@ -267,6 +267,7 @@ class Collection:
     project: "Project"
     versions: list[Artifact] = field(default_factory=list)
     where: dict[str, Artifact] = field(default_factory=dict)
+    protected: set[str] = field(default_factory=set)  # aliases that do not move, whatever is answered
     numbers: Any = field(default_factory=count)
     created_at: str = field(default_factory=now)
     id: str = field(default_factory=lambda: new_id("ArtifactCollection"))
@@ -595,7 +596,9 @@ class Store:
     def add_aliases(self, input: dict[str, Any]) -> dict[str, Any]:
         artifact = self._artifact(input["artifact_id"])
         for alias in input["aliases"]:
-            self._collection(alias).where[alias["alias"]] = artifact
+            collection = self._collection(alias)
+            if alias["alias"] not in collection.protected:
+                collection.where[alias["alias"]] = artifact
         return {"success": True}
 
     def delete_aliases(self, input: dict[str, Any]) -> dict[str, Any]:
