@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +14,7 @@ import pytest
 from tests.registry.test_faults import small_disk
 from tests.stand_ins.wandb_server.app import WandbServer
 from tests.stand_ins.wandb_server.fixtures import serve
+from tests.stand_ins.wandb_server.store import Artifact
 from wine_serving.errors import AliasMoved, DigestMismatch, RegistryError, RegistryUnavailable, VersionNotFound
 from wine_serving.registry import claims, digest_files
 from wine_serving.registry.wandb import WandbRegistry
@@ -287,18 +287,22 @@ def test_same_bytes_published_twice_at_once_are_one_version(
 
 
 def test_latest_ends_at_the_newest_of_several_published_at_once(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry, wandb_server: WandbServer, model: Path
 ) -> None:
     """Also when the older publisher is the last to finish."""
-    newer = directory(tmp_path / "newer", "newer")
-    overtaken = WandbRegistry(wandb_server.place, tmp_path / "cache")
-    wandb_server.faults.before["UpdateArtifact"] = threading.Thread(
-        target=overtaken.publish, args=(newer, NAME), kwargs={"kind": "model"}
-    ).start
-    registry.publish(model, NAME, kind="model")
-    while len(registry.records(NAME)) < 2 or len(registry.history(NAME, "latest")) < 1:
-        time.sleep(0.05)
-    assert registry.aliases(NAME) == {"latest": "v1"}
+
+    def newer() -> None:
+        collection = wandb_server.project.collections[NAME]
+        artifact = Artifact(collection, "other bytes", "{}", created_by=collection.versions[0].created_by)
+        artifact.aliases_at_commit = ["latest"]
+        collection.versions.append(artifact)
+        artifact.commit()
+
+    wandb_server.faults.before["ArtifactByID"] = newer
+    registry.publish(model, NAME, kind="model", aliases=["candidate"])
+    where = wandb_server.project.collections[NAME].where
+    assert {alias: artifact.version for alias, artifact in where.items()} == {"candidate": "v0", "latest": "v1"}
+    assert registry.history(NAME, "latest") == []
 
 
 def test_one_record_that_cannot_be_read_hides_no_other(
