@@ -1,5 +1,7 @@
 """The variables that the service reads, each with its type and default."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -9,6 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from wine_serving.errors import SettingsError
 
 ROOT: Final = Path(__file__).resolve().parents[1]  # relative paths start here, whatever the working directory is
+
+
+def _cache() -> Path:
+    """Where versions from W&B are kept: here, or where nothing may be written (in an image), among temporary files."""
+    return Path("artifacts/cache") if os.access(ROOT, os.W_OK) else Path(tempfile.gettempdir(), "wine-quality-cache")
 
 
 class Settings(BaseSettings):
@@ -26,7 +33,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     prediction_log: bool = True
     google_cloud_project: Annotated[str | None, Field(validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT"))] = None
-    wandb_cache: Annotated[Path, Field(validation_alias=AliasChoices("WANDB_CACHE_DIR"))] = Path("artifacts/cache")
+    wandb_cache: Annotated[Path, Field(validation_alias=AliasChoices("WANDB_CACHE_DIR"))] = _cache()
     wandb_timeout: Annotated[int, Field(ge=1, validation_alias=AliasChoices("WANDB_HTTP_TIMEOUT"))] = 5
     port: Annotated[int, Field(ge=1, le=65535, validation_alias=AliasChoices("PORT"))] = 8000
 

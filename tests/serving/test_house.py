@@ -82,7 +82,7 @@ def test_only_the_app_knows_the_api() -> None:
 
 def test_wandb_is_imported_only_where_it_is_spoken_to() -> None:
     """By its adapter, and by nobody as long as the registry is a folder; the type checker aside."""
-    assert users("wandb") == {"wine_serving.registry.wandb", "wine_serving.registry.wandb_sdk"}
+    assert users("wandb") == {f"wine_serving.registry.{name}" for name in ("claims", "wandb", "wandb_sdk")}
     assert users("wandb", at_import=True) == set()
 
 

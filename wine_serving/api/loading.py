@@ -1,21 +1,27 @@
-"""What the API serves: one model version, loaded at start, checked by its golden wines, and never exchanged."""
+"""What the API serves: one model version, loaded at start, checked by its golden wines, and never exchanged.
+
+Where the registry is W&B and a copy lies here, that is served at once, as degraded, until W&B has been asked.
+"""
 
 import ctypes
 import logging
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
-from wine_serving.errors import BundleError, RegistryUnavailable, RequestRefused, WineServingError
+from wine_serving.errors import BundleError, RequestRefused, WineServingError
 from wine_serving.explain import Explainer
-from wine_serving.registry import REFERENCE, AliasMove, Record, Registry, digest_files, digest_of, open_registry
+from wine_serving.registry import REFERENCE, AliasMove, Record, digest_files, digest_of
+from wine_serving.registry.looking import Found, copy_here, look_up
 from wine_serving.settings import ROOT, Settings
 
 RETRY_SECONDS: Final = 2.0
+RETRY_SECONDS_AT_MOST: Final = 60.0  # while a copy is served each time twice as long: asking takes a core for seconds
 PATIENCE_SECONDS: Final = (
     5.0  # how long a start waits for the model, so that an ordinary start answers its first request
 )
@@ -33,7 +39,7 @@ class Model(NamedTuple):
     record: Record | None
     aliases: tuple[str, ...]
     promotion: AliasMove | None  # how it became production, if it is
-    degraded: str | None  # why it is served although the registry is away
+    degraded: str | None  # why it is served although the registry has not said that it is the one
 
 
 class Loader:
@@ -68,60 +74,76 @@ class Loader:
         return self._model.version if self._model else None
 
     def _keep_trying(self) -> None:
+        with self._telling():
+            self._load_copy()
+        pause = RETRY_SECONDS
         while not self._stopped.is_set():
-            try:
-                self._model = _load(self._settings)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the process stays up, says it, and tries again
-                self._keep_reason(error)
+            with self._telling():
+                self._load()
             self._tried.set()
-            if self._model or self._stopped.wait(RETRY_SECONDS):
+            if (self._model and not self._model.degraded) or self._stopped.wait(pause):
                 return
+            if self._model:
+                pause = min(2 * pause, RETRY_SECONDS_AT_MOST)
 
-    def _keep_reason(self, error: Exception) -> None:
-        expected = isinstance(error, WineServingError)
-        reason = (
-            str(error) if expected else f"the model cannot be loaded ({type(error).__name__}): see the service's log"
-        )
-        if reason != self._reason:
-            _log.error(reason, exc_info=None if expected else error)
-        self._reason = reason
+    def _load_copy(self) -> None:
+        if REFERENCE.fullmatch(self._settings.model) and (found := copy_here(self._settings)):
+            self._model = _served(found, f"this is a verified copy of {found.record.ref}: W&B has not answered yet")
+            self._tried.set()
+
+    def _load(self) -> None:
+        if not REFERENCE.fullmatch(self._settings.model):
+            self._model = _unregistered(self._settings.model)
+            return
+        found = look_up(self._settings)
+        served = self._model
+        if served and served.record and served.record.digest == found.record.digest:
+            self._model = _told(found, served.bundle, served.assessor, served.explainer)
+        else:
+            self._model = _served(found)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Whatever goes wrong, the process stays up and says it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            expected = isinstance(error, WineServingError)
+            reason = (
+                str(error)
+                if expected
+                else f"the model cannot be loaded ({type(error).__name__}): see the service's log"
+            )
+            if reason != self._reason:
+                _log.error(reason, exc_info=None if expected else error)
+            self._reason = reason
+            if self._model:
+                self._model = self._model._replace(
+                    degraded=f"this is a verified copy of {self._model.version}: {reason}"
+                )
 
 
-def _load(settings: Settings) -> Model:
-    record: Record | None = None
-    aliases: tuple[str, ...] = ()
-    promotion = degraded = None
-    if REFERENCE.fullmatch(settings.model):
-        with closing(open_registry(settings.registry)) as registry:
-            record, directory, degraded = _fetch(registry, settings.model)
-            if not degraded:
-                standing = registry.aliases(record.collection).items()
-                aliases = tuple(sorted(alias for alias, version in standing if version == record.version))
-                moves = registry.history(record.collection)
-                promotion = moves[-1] if moves and moves[-1].version == record.version else None
-        version = record.version
-    else:
-        directory = _directory(settings.model)
-        version = f"unregistered-{digest_of(digest_files(directory))[:8]}"
+def _served(found: Found, degraded: str | None = None) -> Model:
+    return _told(found, *_opened(found.directory))._replace(degraded=degraded)
+
+
+def _told(found: Found, bundle: Bundle, assessor: Assessor, explainer: Explainer) -> Model:
+    record = found.record
+    return Model(record.version, bundle, assessor, explainer, record, found.aliases, found.promotion, None)
+
+
+def _unregistered(path: str) -> Model:
+    directory = _directory(path)
+    version = f"unregistered-{digest_of(digest_files(directory))[:8]}"
+    return Model(version, *_opened(directory), record=None, aliases=(), promotion=None, degraded=None)
+
+
+def _opened(directory: Path) -> tuple[Bundle, Assessor, Explainer]:
     bundle = Bundle.load(directory)
     bundle.check_golden()
-    model = Model(version, bundle, Assessor(bundle), Explainer(bundle), record, aliases, promotion, degraded)
+    opened = bundle, Assessor(bundle), Explainer(bundle)
     _give_back_memory()
-    return model
-
-
-def _fetch(registry: Registry, ref: str) -> tuple[Record, Path, str | None]:
-    """The version and its directory; the last verified copy, and why, when the registry is away."""
-    try:
-        record = registry.record(ref)
-        directory = registry.fetch(record.ref)
-    except RegistryUnavailable as away:
-        try:
-            record, directory = registry.cached(ref)
-        except RegistryUnavailable as missing:
-            raise RegistryUnavailable(f"{away}; {missing}") from None
-        return record, directory, f"this is a verified copy of {record.ref}: {away}"
-    return record, directory, None
+    return opened
 
 
 def _directory(path: str) -> Path:

@@ -47,8 +47,11 @@ __all__ = [
 ]
 
 
-def open_registry(uri: str) -> Registry:
-    """The registry at `folder:PATH` (relative to the repository) or `wandb:ENTITY/PROJECT`."""
+def open_registry(uri: str, settings: Settings | None = None) -> Registry:
+    """The registry at `folder:PATH` (relative to the repository) or `wandb:ENTITY/PROJECT`.
+
+    For W&B, `settings` say where copies are kept and how long one waits; the environment does where none are given.
+    """
     scheme, _, place = uri.partition(":")
     match scheme:
         case "folder":
@@ -58,7 +61,7 @@ def open_registry(uri: str) -> Registry:
         case "wandb":
             from wine_serving.registry.wandb import WandbRegistry
 
-            settings = Settings.from_environment()
+            settings = settings or Settings.from_environment()
             return WandbRegistry(
                 place, ROOT / settings.wandb_cache, link=settings.registry_link, patience=settings.wandb_timeout
             )

@@ -294,7 +294,6 @@ class Project:
         import requests
 
         with self.talking():
-            deadline = time.monotonic() + self._patience + artifact.size / 1e6
             try:
                 files = list(artifact.files())
             except AttributeError:  # the SDK's way to say that it is gone
@@ -304,6 +303,7 @@ class Project:
                 if not path.is_relative_to(target.resolve()):
                     raise DigestMismatch(f"{artifact.name} in {self} holds a file outside of itself: {file.name}")
                 path.parent.mkdir(parents=True, exist_ok=True)
+                deadline = time.monotonic() + self._patience + file.size / 1e6
                 with requests.get(file.direct_url, stream=True, timeout=self._patience) as answer:
                     answer.raise_for_status()
                     with path.open("wb") as opened:

@@ -31,6 +31,7 @@ class Faults:
     errors: dict[str, str] = field(default_factory=dict)  # answered with this message in GraphQL's `errors`
     before: dict[str, Callable[[], object]] = field(default_factory=dict)  # happens once, just before the operation
     change: Callable[[str], object] | None = None  # happens before each mutation; may raise ClientDisconnect: not made
+    slow: float = 0  # seconds that every answer takes
     refuse_uploads: bool = False  # a bucket that answers 403
     lose_uploads: bool = False  # a bucket that answers 200 and keeps nothing
 
@@ -164,6 +165,7 @@ class WandbServer:
         if change := self.faults.before.pop(name, None):
             change()
         self.arrived[name].set()
+        await asyncio.sleep(self.faults.slow)
         while self.faults.hang & {name, "everything"}:  # noqa: ASYNC110 - released from the test's thread
             await asyncio.sleep(0.02)
 
