@@ -105,7 +105,10 @@ def test_baked_copy_is_served_while_wandb_is_away_and_looked_after_in_the_backgr
         assert (said["status"], said["model_version"]) == ("degraded", "v0")
         wandb_server.faults.errors.clear()
         assert health(server, is_ok) == {"status": "ok", "model_version": "v0", "reason": None}
-        assert httpx.get(f"{server.address}/model").json()["aliases"] == ["latest", "production"]
+        told = httpx.get(f"{server.address}/model").json()
+    assert told["aliases"] == ["latest", "production"]
+    assert told["record"]["origin"] == f"wandb:{project.place}/{MODEL}:v0"
+    assert told["record"]["run"]["url"]
 
 
 def test_what_was_promoted_since_the_copy_was_made_replaces_it_at_the_first_answer(
@@ -128,6 +131,8 @@ def test_serving_process_keeps_no_memory_of_the_sdk(
     with serving(wandb_server, image, tmp_path, WINE_REGISTRY="folder:registry") as server:
         health(server, is_ok)
         alone = memory(server)
+        record = httpx.get(f"{server.address}/model").json()["record"]
+    assert record["origin"] == f"wandb:{project.place}/{MODEL}:v0"  # an image without W&B says it, too
     with serving(wandb_server, image, tmp_path) as server:
         health(server, is_ok)
         assert memory(server) < alone + 15

@@ -79,7 +79,8 @@ def test_everything_made_in_the_folder_comes_to_wandb(
     assert "wine-quality:v1 → wine-quality:v1" in lines
     for name in (DATASET, MODEL, EVALUATION):
         for ours, theirs in zip(made_offline.records(name), project.records(name), strict=True):
-            assert theirs.model_copy(update={"run": None}) == ours
+            assert theirs.model_copy(update={"run": None, "origin": None}) == ours
+            assert theirs.origin == f"wandb:{project.place}/{theirs.ref}"
             assert digest_files(project.fetch(theirs.ref)) == ours.files
         assert project.aliases(name) == made_offline.aliases(name)
     assert project.history(MODEL) == made_offline.history(MODEL)

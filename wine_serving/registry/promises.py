@@ -66,6 +66,7 @@ class Record(BaseModel):
     inputs: tuple[str, ...] = ()  # references, as NAME:vN, to what this version was made from
     metadata: dict[str, Any] = {}
     evaluation: dict[str, Any] | None = None  # the newest verdict on this version
+    origin: str | None = None  # where in W&B it comes from: wandb:ENTITY/PROJECT/NAME:vN
 
     @property
     def ref(self) -> str:

@@ -371,9 +371,11 @@ def _moves(artifact: "wandb.Artifact") -> tuple[AliasMove, ...]:
 
 
 def _record(artifact: "wandb.Artifact") -> Record:
+    name = artifact.name.split(":")[0]  # after it comes the alias by which it was found
     return Record(
-        collection=artifact.name.split(":")[0],  # after it comes the alias by which it was found
+        collection=name,
         version=artifact.version,
+        origin=f"wandb:{artifact.entity}/{artifact.project}/{name}:{artifact.version}",
         kind=artifact.type,
         metadata={key: value for key, value in artifact.metadata.items() if key != OURS},
         **_entry(artifact).model_dump(exclude={"moves", "pending", "synced_from"}),
