@@ -7,6 +7,7 @@ after it has looked, and whoever moves the alias in W&B itself.
 """
 
 import contextlib
+import hashlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ _WHEN: Final = "%Y%m%dT%H%M%S.%f"
 @contextlib.contextmanager
 def claimed(project: Project, artifact: "wandb.Artifact", alias: str) -> Iterator[None]:
     """The right to move `alias` to `artifact`, once it is one's turn."""
-    name, prefix, claim = artifact.name.split(":")[0], f"{BEGINNING}{alias}-", ""
+    name, prefix, claim = artifact.name.split(":")[0], f"{BEGINNING}{_short(alias)}-", ""
     try:
         while (holding := _holding(project, artifact.type, name, prefix)) != {claim}:
             if not holding:
@@ -35,13 +36,13 @@ def claimed(project: Project, artifact: "wandb.Artifact", alias: str) -> Iterato
                 project.point(artifact, [claim])
                 continue
             if min(holding) != claim:
-                project.take_away(artifact, {claim} - {""})
+                project.point(artifact, (), {claim} - {""})
                 claim = ""
             time.sleep(0.2)
         yield
     finally:
         with contextlib.suppress(RegistryError):  # it ends by itself
-            project.take_away(artifact, {claim} - {""})
+            project.point(artifact, (), {claim} - {""})
 
 
 def _holding(project: Project, kind: str, name: str, prefix: str) -> set[str]:
@@ -49,9 +50,14 @@ def _holding(project: Project, kind: str, name: str, prefix: str) -> set[str]:
     for artifact in project.artifacts(kind, name):
         claims = {alias for alias in artifact.aliases if alias.startswith(prefix)}
         void = {claim for claim in claims if abs(datetime.now(UTC) - _when(claim, prefix)) > LASTS}
-        project.take_away(artifact, void)
+        project.point(artifact, (), void)
         holding |= claims - void
     return holding
+
+
+def _short(alias: str) -> str:
+    """A claim does not spell the alias: an automation in W&B that waits for `production` would take it for that."""
+    return hashlib.sha256(alias.encode()).hexdigest()[:8]
 
 
 def _when(claim: str, prefix: str) -> datetime:

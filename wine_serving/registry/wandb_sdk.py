@@ -260,15 +260,19 @@ class Project:
             artifact.wait(timeout=round(self._patience + megabytes))
         return artifact
 
-    def point(self, artifact: "wandb.Artifact", aliases: Collection[str]) -> None:
-        """Let aliases stand at `artifact`. `save()` would also write back metadata that others have changed since."""
-        with self.talking():
-            artifact._add_aliases(set(aliases), _collection(artifact))  # noqa: SLF001
+    def point(
+        self, artifact: "wandb.Artifact", aliases: Collection[str], take_away: Collection[str] = frozenset()
+    ) -> None:
+        """Let `aliases` stand at `artifact`, and what stands there of `take_away` nowhere.
 
-    def take_away(self, artifact: "wandb.Artifact", aliases: Collection[str]) -> None:
-        """Let aliases stand nowhere, where they stand at `artifact`."""
+        `artifact.save()` would also write back metadata that others have changed since.
+        """
+        from wandb.sdk.artifacts._validators import FullArtifactPath
+
+        where = FullArtifactPath(name=artifact.name.split(":")[0], project=artifact.project, prefix=artifact.entity)
         with self.talking():
-            artifact._delete_aliases(set(aliases), _collection(artifact))  # noqa: SLF001
+            artifact._add_aliases(set(aliases), where)  # noqa: SLF001
+            artifact._delete_aliases(set(take_away), where)  # noqa: SLF001
 
     def delete(self, artifact: "wandb.Artifact") -> None:
         """Delete a version."""
@@ -312,12 +316,6 @@ class Project:
                             if time.monotonic() > deadline:
                                 raise TimeoutError(f"{artifact.name} was not here in time")
         return True
-
-
-def _collection(artifact: "wandb.Artifact") -> Any:
-    from wandb.sdk.artifacts._validators import FullArtifactPath
-
-    return FullArtifactPath(name=artifact.name.split(":")[0], project=artifact.project, prefix=artifact.entity)
 
 
 def push_runs(place: str) -> Iterator[str]:
