@@ -312,8 +312,8 @@ class Killer:
     def __call__(self, mutation: str) -> None:
         self.left -= mutation in SEEN
         if self.left == 0 and not self.killed:
+            self.killed = True  # first: whoever waits for the process looks at this at once
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.killed = True
         if self.killed:
             raise ClientDisconnect
 
