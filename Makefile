@@ -27,7 +27,7 @@ ifneq ($(shell cat .venv/.ready 2>/dev/null)|$(MADE),$(CURDIR)|$(or $(value PYTH
 endif
 endif
 override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(shell command -v $(name)),$(name))) python3)
-override ANY_PYTHON := "$${PYTHON:-$(PY)}"  # what releases asks for no environment of its own
+override ANY_PYTHON := "$${PYTHON:-$(if $(wildcard $(PY)),$(PY),$(FOUND))}"  # what releases asks for no environment of its own
 
 override RUN := $(PY) notebooks/run.py --profile="$$PROFILE" --typed="$$PARAMS"$(if $(value EXTRA_CSV), -p extra_csv "$$EXTRA_CSV")
 override API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port "$$API_PORT" --no-access-log
@@ -35,8 +35,8 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare reproduce serve api ui lab promote rollback sync test check \
-        format bench images smoke deploy deploy-back cloud export restore save summary decision lock environment
+.PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
+        images smoke deploy deploy-back cloud export restore pack save summary decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -97,7 +97,7 @@ check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
-bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
+bench: $(READY)  ## benchmark the serving path and the pipeline
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS
@@ -117,9 +117,10 @@ cloud:  ## once for each Google project: what deployments need
 
 # Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means
 export: $(READY)
-	@rm -rf artifacts/image
-	@$(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
-restore save: $(READY)
+	@rm -rf artifacts/image && $(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
+restore save:
+	@$(ANY_PYTHON) .github/registry_asset.py $@
+pack: $(READY)
 	@$(PY) .github/registry_asset.py $@
 summary:
 	@$(ANY_PYTHON) .github/what_to_deploy.py summary

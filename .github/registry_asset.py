@@ -1,122 +1,220 @@
-"""The registry between two runs on GitHub, where there is no W&B: an asset of the release tagged `registry`.
+"""The registry between two runs on GitHub: assets of the release tagged `registry`, each a whole registry.
 
-    python .github/registry_asset.py restore   unpack the newest asset into the registry's folder; a fresh fork has none
-    python .github/registry_asset.py save      keep the registry's folder as a new asset; only the main branch does this
+    python3 .github/registry_asset.py restore   the newest whole asset becomes the registry's folder; a fork has none
+    python3 .github/registry_asset.py pack      an archive of the registry, with the asset that it began from, beside it
+    python3 .github/registry_asset.py save      the archive becomes the newest asset; only the main branch does this
 
-Each save is an asset of its own and older ones go only afterwards, so that a save that dies half-way loses nothing.
-Where the registry is W&B (WINE_REGISTRY=wandb:…), W&B remembers, and a save keeps a copy of what is in production, so
-that pull requests, which get no key, have something to compare with. Needs GitHub's `gh`.
+Assets are numbered, and GitHub takes a name once: of two saves that began from one asset the second is refused. Older
+ones go only afterwards, so that a save that dies loses nothing. Where the registry is W&B (WINE_REGISTRY=wandb:…),
+W&B remembers, and what is kept is a copy of what is in production, so that pull requests, which get no key, have
+something to compare with. Needs GitHub's `gh`, and no installed package but to copy from W&B.
 """
 
 import argparse
+import hashlib
 import json
-import shutil
+import os
+import re
 import subprocess
 import sys
 import tarfile
-from datetime import UTC, datetime
+import zlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
-from wine_serving.errors import NothingPromoted, RegistryError, WineServingError
-from wine_serving.registry import MODEL, PRODUCTION, open_registry
-from wine_serving.registry.copies import copy
-from wine_serving.registry.folder import FolderRegistry
-from wine_serving.settings import ROOT, Settings
-
+ROOT: Final = Path(__file__).parents[1]
 RELEASE: Final = "registry"
 KEPT: Final = 3
+UPLOAD_LASTS: Final = timedelta(hours=1)  # at most: what is still unfinished then was left by a save that died
+ANEW: Final = f"`gh release delete {RELEASE} --cleanup-tag` begins anew on purpose, with nothing in production"
+
+
+class AssetError(Exception):
+    """What was wrong, where, and what to do next."""
 
 
 def gh(*words: str) -> str:
-    """What gh prints, or a RegistryError with its complaint."""
+    """What gh prints, or an AssetError with its complaint."""
     try:
         done = subprocess.run(["gh", *words], check=False, capture_output=True, text=True)
     except FileNotFoundError:
-        raise RegistryError("gh, GitHub's command line, is not on PATH: install it and run `gh auth login`") from None
+        raise AssetError("gh, GitHub's command line, is not on PATH: install it and run `gh auth login`") from None
     if done.returncode:
-        raise RegistryError(f"`gh {' '.join(words)}` failed: {done.stderr.strip()}")
+        raise AssetError(f"`gh {' '.join(words)}` failed: {done.stderr.strip()}; what is here was left as it was")
     return done.stdout
 
 
-def assets() -> list[str] | None:
-    """The names of the kept assets, newest first; None where there is no such release."""
+def find(what: str) -> Any:
+    """What GitHub says of something in this repository; None where there is no such thing."""
     try:
-        release = json.loads(gh("api", f"repos/{{owner}}/{{repo}}/releases/tags/{RELEASE}"))
-    except RegistryError as error:
+        return json.loads(gh("api", f"repos/{{owner}}/{{repo}}/{what}"))
+    except AssetError as error:
         if "HTTP 404" in str(error):
             return None
         raise  # a network that fails is no empty release
-    return sorted((asset["name"] for asset in release["assets"]), reverse=True)
 
 
-def restore(folder: Path) -> str:
-    """Unpack the newest asset into `folder`; says which."""
-    newest = next(iter(assets() or []), None)
+def assets() -> tuple[list[str], dict[str, datetime]]:
+    """The whole assets, newest first, and the unfinished ones with when they were begun."""
+    release = find(f"releases/tags/{RELEASE}")
+    if release is None:
+        if find(f"git/ref/tags/{RELEASE}"):  # deleting a release leaves its tag
+            raise AssetError(f"the release `{RELEASE}` has vanished, and its tag is there: restore it, or {ANEW}")
+        return [], {}
+    whole = [asset["name"] for asset in release["assets"] if asset["state"] == "uploaded"]
+    if not whole:
+        raise AssetError(f"the assets of the release `{RELEASE}` have vanished: upload a copy, or {ANEW}")
+    begun = {asset["name"]: asset["created_at"] for asset in release["assets"] if asset["name"] not in whole}
+    unfinished = {name: datetime.fromisoformat(when) for name, when in begun.items()}
+    return sorted(whole, key=lambda name: (number(name), name), reverse=True), unfinished
+
+
+def number(name: str) -> int:
+    """The number of an asset; those of before, named by time, are older than all numbered ones."""
+    found = re.fullmatch(r"registry-(\d{1,6})\.tar\.gz", name)
+    return int(found[1]) if found else 0
+
+
+def restore(folder: Path, *, remembered: bool) -> str:
+    """Put the newest asset that proves whole in the place of `folder`; says which. One that W&B `remembered` stays."""
+    whole, _ = assets()
+    said = "W&B remembers" if remembered else "nothing is remembered yet: the registry starts empty"
+    if whole and not remembered:
+        said = f"restored {next((name for name in whole if put_in_place(name, folder)), '')}"
+        if said == "restored ":
+            raise AssetError(f"none of {', '.join(whole)} is whole; {folder} was left as it was; {ANEW}")
+    beside(folder).mkdir(parents=True, exist_ok=True)
+    (beside(folder) / "began").write_text(whole[0] if whole else "")
+    return said
+
+
+def put_in_place(name: str, folder: Path) -> bool:
+    """Whether the asset is whole: only then it is where `folder` was."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    note(folder).write_text(newest or "")
-    if newest is None:
-        return "nothing is remembered yet: the registry starts empty"
-    archive = folder.with_name(newest)
-    gh("release", "download", RELEASE, "--pattern", newest, "--output", str(archive), "--clobber")
-    shutil.rmtree(folder, ignore_errors=True)
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
-    archive.unlink()
-    return f"restored {newest}"
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        archive, unpacked, former = (Path(scratch) / part for part in ("archive", "unpacked", "former"))
+        gh("release", "download", RELEASE, "--pattern", name, "--output", str(archive))
+        try:
+            with tarfile.open(archive) as packed:
+                packed.extractall(unpacked, filter="data")
+            prove(unpacked)
+        except (OSError, EOFError, ValueError, KeyError, AttributeError, tarfile.TarError, zlib.error) as error:
+            print(f"::warning title=Registry::{name} is not whole ({error}): an older one is taken")
+            return False
+        if folder.exists():
+            folder.rename(former)
+        try:
+            unpacked.rename(folder)
+        except OSError:
+            former.rename(folder)
+            raise
+    return True
+
+
+def prove(folder: Path) -> None:
+    """Every version holds exactly the files that its record names, and every other file is JSON; or a ValueError."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder")
+    for file in folder.glob("*/*.json"):
+        said = json.loads(file.read_text())
+        if re.fullmatch(r"v\d+", file.stem):
+            version = file.with_suffix("")
+            paths = [path for path in version.rglob("*") if path.is_file()]
+            held = {p.relative_to(version).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+            if held != said["files"]:
+                raise ValueError(f"{file.parent.name}:{file.stem} does not hold what was published")
+
+
+def pack(folder: Path) -> str:
+    """An archive of `folder`, once it proves whole; says where."""
+    archive = beside(folder) / "registry.tar.gz"
+    try:
+        prove(folder)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(folder, ".", filter=lambda member: None if member.name.endswith("/.lock") else member)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise AssetError(f"{folder} is not kept: {error}") from None
+    return f"packed {folder} → {archive}"
 
 
 def save(folder: Path) -> str:
-    """Keep `folder` as the newest asset; says which."""
-    kept = assets()
-    if next(iter(kept or []), "") != (note(folder).read_text() if note(folder).exists() else ""):
-        raise RegistryError("the registry on GitHub changed since it was restored here: restore it and run again")
-    archive = folder.with_name(f"registry-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.tar.gz")
-    with tarfile.open(archive, "w:gz") as packed:
-        packed.add(folder, ".", filter=lambda member: None if member.name.endswith("/.lock") else member)
-    if kept is None:
-        notes = "What the pipeline remembers between its runs. Written by the workflow on main; do not edit."
-        gh("release", "create", RELEASE, "--prerelease", "--title", "Registry", "--notes", notes)
-    gh("release", "upload", RELEASE, str(archive))
-    note(folder).write_text(archive.name)
-    for old in (kept or [])[KEPT - 1 :]:
-        gh("release", "delete-asset", RELEASE, old, "--yes")
-    archive.unlink()
-    return f"saved {archive.name}"
-
-
-def note(folder: Path) -> Path:
-    """Where the name of the asset stands that this run began with."""
-    return folder.with_name("restored")
-
-
-def copy_of_production(uri: str) -> Path:
-    """A folder registry with what is in production and the datasets that it was made from."""
-    folder = ROOT / "artifacts" / "production"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    registry = open_registry(uri)
+    """Keep the archive as the newest asset; says which."""
+    archive, began = beside(folder) / "registry.tar.gz", beside(folder) / "began"
+    if not (archive.exists() and began.exists()):
+        raise AssetError(f"{archive} is not there: `make restore` at the beginning, `make pack` at the end")
+    whole, unfinished = assets()
+    for name, when in unfinished.items():
+        if datetime.now(UTC) - when < UPLOAD_LASTS:
+            raise AssetError(f"another save has begun {name} and not ended: wait, or `gh release delete-asset` it")
+        gh("release", "delete-asset", RELEASE, name, "--yes")
+    if began.read_text() != (whole[0] if whole else ""):
+        raise AssetError("the registry on GitHub changed since it was restored here: restore it and run again")
+    new = archive.rename(archive.with_name(f"registry-{number(began.read_text()) + 1:06d}.tar.gz"))
+    notes = "What the pipeline remembers between its runs. Written by the workflow on main; do not edit."
+    described = ("--prerelease", "--title", "Registry", "--notes", notes)
     try:
+        gh(
+            *(
+                ("release", "upload", RELEASE, str(new))
+                if whole
+                else ("release", "create", RELEASE, str(new), *described)
+            )
+        )
+    except AssetError:
+        new.rename(archive)
+        raise
+    new.unlink()
+    began.write_text(new.name)
+    for old in whole[KEPT - 1 :]:
+        gh("release", "delete-asset", RELEASE, old, "--yes")
+    return f"saved {new.name}"
+
+
+def beside(folder: Path) -> Path:
+    """Where the archive lies, and the name of the asset that this run began from."""
+    return folder.with_name("kept")
+
+
+def copy_of_production(uri: str, folder: Path) -> None:
+    """What is in production and the datasets that it was made from, in a folder."""
+    from wine_serving.errors import NothingPromoted, WineServingError
+    from wine_serving.registry import MODEL, PRODUCTION, open_registry
+    from wine_serving.registry.copies import copy
+    from wine_serving.registry.folder import FolderRegistry
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        registry = open_registry(uri)
         record = registry.record(f"{MODEL}:{PRODUCTION}")
+        print(*copy(registry, FolderRegistry(folder), [record.ref, *record.inputs]), sep="\n")
     except NothingPromoted:
-        return folder
-    for line in copy(registry, FolderRegistry(folder), [record.ref, *record.inputs]):
-        print(line)
-    return folder
+        print("nothing is in production")
+    except WineServingError as error:
+        raise AssetError(str(error)) from None
 
 
 def main() -> int:
     """Run one command; 0 when it was done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["restore", "save"])
+    parser.add_argument("command", choices=["restore", "pack", "save"])
     command = parser.parse_args().command
+    uri = os.environ.get("WINE_REGISTRY") or "folder:artifacts/registry"
+    scheme, _, place = uri.partition(":")
+    folder = ROOT / (place if scheme == "folder" else "artifacts/production")
     try:
-        scheme, _, place = (uri := Settings.from_environment().registry).partition(":")
-        if command == "restore":
-            print(restore(ROOT / place) if scheme == "folder" else "W&B remembers")
-        else:
-            print(save(ROOT / place if scheme == "folder" else copy_of_production(uri)))
-    except WineServingError as error:
+        match command:
+            case "restore":
+                print(restore(folder, remembered=scheme != "folder"))
+            case "pack":
+                if scheme != "folder":
+                    copy_of_production(uri, folder)
+                print(pack(folder))
+            case _:
+                print(save(folder))
+    except AssetError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

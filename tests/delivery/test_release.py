@@ -96,3 +96,22 @@ def test_both_images_may_be_named(checkout: Path) -> None:
     """A workflow names both by digest, and nothing that was pushed from elsewhere is looked at."""
     named = {"API_IMAGE": f"{PLACE}/{API}@{DIGEST}", "UI_IMAGE": f"{PLACE}/{UI}@{DIGEST}"}
     assert "gcloud lists the services" in run(checkout, "release.py", "release", **named).stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_a_release_needs_no_environment(checkout: Path) -> None:
+    """On a machine that has Python and no packages, as the one that deploys, the targets of a release run."""
+    shutil.copy(ROOT / "Makefile", checkout)
+    path = f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "WINE_ENV")} | {
+        "PATH": path
+    }
+    call = [
+        "make",
+        "deploy",
+        "GCP_PROJECT=a-project",
+        f"API_IMAGE={PLACE}/{API}@{DIGEST}",
+        f"UI_IMAGE={PLACE}/{UI}@{DIGEST}",
+    ]
+    done = subprocess.run(call, cwd=checkout, env=environment, check=False, capture_output=True, text=True)
+    assert "gcloud lists the services in a form that is no JSON" in done.stderr
