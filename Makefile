@@ -109,9 +109,9 @@ images: export  ## both container images, by docker, podman or buildah (VERSION=
 smoke:  ## start both images and ask them what a release asks
 	@$(ANY_PYTHON) .github/containers.py smoke
 deploy:  ## release both services to Cloud Run, or change nothing
-	@$(ANY_PYTHON) .github/release.py release
-deploy-back:  ## both services return to the pair that served before
-	@$(ANY_PYTHON) .github/release.py back
+	@exec $(ANY_PYTHON) .github/release.py release
+deploy-back:  ## both services return to the pair before; again: further back (REASON="…" moves production, too)
+	@exec $(ANY_PYTHON) .github/release.py back
 cloud:  ## once for each Google project: what deployments need
 	@.github/setup-cloud.sh
 

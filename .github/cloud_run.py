@@ -7,7 +7,6 @@ from typing import Any, Final
 
 API: Final = "wine-quality-api"
 UI: Final = "wine-quality-ui"
-PREVIOUS: Final = "previous"  # the tag of the revision that served before
 PLACEHOLDER: Final = "us-docker.pkg.dev/cloudrun/container/hello"  # Google's own
 GCLOUD_SECONDS: Final = 900
 
@@ -49,10 +48,6 @@ class Service:
         """The revision with most of the traffic."""
         return max(self.traffic, key=lambda revision: self.traffic[revision])
 
-    def serves_like(self, other: "Service") -> bool:
-        """Whether traffic is shared out alike and `back` would lead to the same revision."""
-        return self.traffic == other.traffic and self.tags.get(PREVIOUS) == other.tags.get(PREVIOUS)
-
 
 class Cloud:
     """The two services of one project in one region, through gcloud."""
@@ -83,16 +78,16 @@ class Cloud:
         new = (f"--image={image}", f"--tag={tag}", "--no-traffic", account)
         gcloud("run", "deploy", name, *new, *CONTAINER, *flags, *self.place)
 
-    def shift(self, name: str, traffic: dict[str, int], previous: str | None, remove: list[str]) -> None:
-        """Share out the traffic of `name`, point the tag `previous` and remove tags, in one call."""
-        gcloud(*self.shift_words(name, traffic, previous, remove))
+    def shift(self, name: str, traffic: dict[str, int], tags: dict[str, str], remove: list[str]) -> None:
+        """Share out the traffic of `name`, point tags at revisions and remove others, in one call."""
+        gcloud(*self.shift_words(name, traffic, tags, remove))
 
-    def shift_words(self, name: str, traffic: dict[str, int], previous: str | None, remove: list[str]) -> list[str]:
+    def shift_words(self, name: str, traffic: dict[str, int], tags: dict[str, str], remove: list[str]) -> list[str]:
         """The call that does this."""
         shares = ",".join(f"{revision}={percent}" for revision, percent in traffic.items())
         words = ["run", "services", "update-traffic", name, f"--to-revisions={shares}"]
-        if previous:
-            words.append(f"--update-tags={PREVIOUS}={previous}")
+        if tags:
+            words.append(f"--update-tags={','.join(f'{tag}={revision}' for tag, revision in tags.items())}")
         if remove:
             words.append(f"--remove-tags={','.join(remove)}")
         return [*words, *self.place]

@@ -1,13 +1,14 @@
 """Release both services to Cloud Run together, or leave both as they were.
 
     python3 .github/release.py release   new revisions get traffic only once they have answered correctly
-    python3 .github/release.py back      both services return to the pair of revisions that served before
-    python3 .github/release.py prepare   both services exist, with a placeholder where nothing was released yet
+    python3 .github/release.py back      both services return to the pair that served before; once more: further back
+    python3 .github/release.py settle    what was killed half-way ends: both serve the newest pair that both served
 
-A release notes what serves, deploys both without traffic, each under a tag with an address of its own, and asks these
-addresses for health and the golden wines; then it shifts the API, asks again, shifts the UI, asks again. Whatever
-fails, both services get back the revisions noted at the start. Each shift leaves the tag `previous` on the revision it
-replaces, in the very call that moves the traffic, so that `back` always knows the pair to return to.
+A release deploys both without traffic, each under a tag with an address of its own, and asks these addresses for health
+and the golden wines; then it shifts the API, asks again, shifts the UI, asks again. Whatever fails, both services get
+back what they served at the start. The call that gives a revision its traffic also leaves on it the tag `served-…`,
+the same on both services: the name of the pair. Whoever kills a release leaves two services that serve under different
+names at worst, and every command begins by settling that. A pair that was gone back from loses its name.
 
 Exit codes: 0 both serve what was asked for; 1 both serve what they served before; 2 they could not be brought back,
 and the commands to type are printed. Needs gcloud and Python's standard library only.
@@ -17,6 +18,7 @@ import argparse
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,19 +27,23 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from cloud_run import API, API_FLAGS, PREVIOUS, UI, UI_FLAGS, Cloud, ReleaseError, Service, gcloud, say
+from cloud_run import API, API_FLAGS, UI, UI_FLAGS, Cloud, ReleaseError, Service, gcloud, say
 from containers import read_pushed
-from release_checks import ApiCheck, Release, check_ui, read_release, until_answered
+from release_checks import ApiCheck, Release, check_ui, read_release, serving_version, until_answered
 
-OWN_TAG: Final = re.compile(r"r\d{10}")
+BOTH: Final = (API, UI)
+SERVED: Final = re.compile(r"served-\d{12}")
+FIRST: Final = "served-000000000000"  # what served before this script released anything
+LEFT: Final = re.compile(r"new-\d{12}|r\d{10}|previous")  # tags of releases that ended otherwise, and of former ways
+PAIRS_KEPT: Final = 6
 RESTORE_ATTEMPTS: Final = 4
+
+Services = dict[str, Service]
+Checks = dict[str, Callable[[str], None]]  # service → what asks it at an address
 
 
 class NotRestoredError(Exception):
     """Both services could not be brought back; the message says what to type."""
-
-
-Checks = dict[str, Callable[[str], None]]  # service → what asks it at an address
 
 
 class Settings(NamedTuple):
@@ -45,20 +51,22 @@ class Settings(NamedTuple):
 
     cloud: Cloud
     key_required: bool
-    registry: str | None  # wandb:ENTITY/PROJECT, or None where the API serves what its image carries
     patience: float  # seconds that an address has to answer correctly
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the API wants to see before it predicts."""
+        return {"X-API-Key": self.cloud.secret("wine-api-key")} if self.key_required else {}
 
 
 def read_settings() -> Settings:
     """The variables, or a ReleaseError that names the one that cannot be used."""
-    registry = os.environ.get("WINE_REGISTRY", "")
     return Settings(
         Cloud(
             variable("GCP_PROJECT", r"[a-z][-a-z0-9]{4,28}[a-z0-9]", "the id of a Google Cloud project"),
             variable("GCP_REGION", r"[a-z]+-[a-z]+[0-9]+", "a region", default="europe-west1"),
         ),
         variable("API_ACCESS", "public|key", "public or key", default="public") == "key",
-        registry if registry.startswith("wandb:") else None,
         float(variable("RELEASE_PATIENCE", r"[0-9]+", "a number of seconds", default="60")),
     )
 
@@ -76,22 +84,29 @@ def release(settings: Settings) -> None:
     carried = read_release()
     images = find_images(carried)
     cloud = settings.cloud
-    before = prepare(cloud)
-    checks: Checks = {API: ApiCheck(carried.version, carried.golden(), key_header(settings)), UI: check_ui}
+    before, _ = settle(cloud)
+    checks: Checks = {API: ApiCheck(carried.version, carried.golden(), settings.headers), UI: check_ui}
+    secrets = "--set-secrets=WINE_API_KEY=wine-api-key:latest" if settings.key_required else "--clear-secrets"
+    reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
+    # pinned to the version that lies in the image: a service asks no registry
+    pinned = f"WINE_MODEL={carried.model}:{carried.version},GOOGLE_CLOUD_PROJECT={cloud.project}"
+    page = f"WINE_API_URL={before[API].url}" + (f",WINE_REPORTS_URL={reports}" if reports else "")
     flags = {
-        API: (*API_FLAGS, *api_environment(settings, carried)),
-        UI: (*UI_FLAGS, *ui_environment(settings, before[API].url)),
+        API: (*API_FLAGS, f"--set-env-vars={pinned}", secrets),
+        UI: (*UI_FLAGS, f"--set-env-vars={page}", secrets),
     }
     # never used before: an old tag's address may lead elsewhere a while
-    tag = datetime.now(UTC).strftime("r%m%d%H%M%S")
+    stamp = datetime.now(UTC).strftime("%y%m%d%H%M%S")
+    tag = f"new-{stamp}"
     with restored_on_failure(cloud, before):
-        for name in (API, UI):
+        for name in BOTH:
             cloud.deploy(name, images[name], tag, flags[name])
         new = cloud.services()
-        for name in (API, UI):
+        for name in BOTH:
             say(f"ask {new[name].tags[tag]} at {new[name].addresses[tag]}")
             until_answered(partial(checks[name], new[name].addresses[tag]), settings.patience)
-        shift_both(settings, before, {name: new[name].tags[tag] for name in (API, UI)}, checks)
+        kept = common(before)[-PAIRS_KEPT + 1 :]
+        shift_both(settings, new, {name: new[name].tags[tag] for name in BOTH}, [*kept, f"served-{stamp}"], checks)
 
 
 def find_images(carried: Release) -> dict[str, str]:
@@ -104,45 +119,88 @@ def find_images(carried: Release) -> dict[str, str]:
 
 
 def back(settings: Settings) -> None:
-    """Both services serve the pair that served before, or what they serve now."""
-    now = settings.cloud.services()
-    for name in (API, UI):
-        if name not in now or PREVIOUS not in now[name].tags:
-            raise ReleaseError(f"{name} has no former revision to go back to")
+    """Both services serve the pair that served before what they serve now, or what they serve now."""
+    now, moved = settle(settings.cloud)
+    if moved:
+        return
+    serving = pair(now)
+    older = [tag for tag in common(now) if serving and tag < serving]
+    if not older:
+        raise ReleaseError(f"nothing served before {serving}: there is no former pair to go back to")
     checks: Checks = {API: ApiCheck(None, [], {}), UI: check_ui}
-    for name in (API, UI):
-        until_answered(partial(checks[name], now[name].addresses[PREVIOUS]), settings.patience)
+    for name in BOTH:
+        until_answered(partial(checks[name], now[name].addresses[older[-1]]), settings.patience)
     with restored_on_failure(settings.cloud, now):
-        shift_both(settings, now, {name: now[name].tags[PREVIOUS] for name in (API, UI)}, checks)
+        shift_both(settings, now, {name: now[name].tags[older[-1]] for name in BOTH}, older, checks)
+    say_what_follows(serving_version(now[API].url))
 
 
-def prepare(cloud: Cloud) -> dict[str, Service]:
-    """Both services, each serving something."""
+def say_what_follows(version: str | None) -> None:
+    """What the next push would deploy, and with REASON let `production` name what serves now."""
+    reason, others = os.environ.get("REASON"), "The next push deploys main's code with what `production` names"
+    if version is None:
+        return say(f"{others}; what serves now is no version of a model")
+    if reason:
+        if subprocess.run(["make", "promote", f"VERSION={version}"], check=False, timeout=900).returncode:
+            raise ReleaseError(f"both services went back, and `production` did not move to {version}: see above")
+        return say(f"The next push deploys main's code with {version}")
+    return say(f'{others}; `make promote VERSION={version} REASON="…"` lets that be what serves now')
+
+
+def settle(cloud: Cloud) -> tuple[Services, bool]:
+    """Both services, serving one pair, and whether traffic was moved for it; a placeholder where nothing served yet."""
     services = cloud.services()
-    missing = [name for name in (API, UI) if name not in services or not services[name].traffic]
+    missing = [name for name in BOTH if name not in services or not services[name].traffic]
     for name in missing:
         cloud.create(name)
-    if missing:
-        services = cloud.services()
-    return {name: services[name] for name in (API, UI)}
+    now = cloud.services() if missing else services
+    if pair(now):
+        return now, False
+    mixed, tag = bool(common(now)), (common(now) or [FIRST])[-1]
+    for name in BOTH:
+        if mixed:
+            say(f"MIXED: {name} serves {now[name].serving}; all traffic to {tag}, which both served")
+        traffic = {now[name].tags[tag]: 100} if mixed else now[name].traffic
+        stale = [each for each in now[name].tags if SERVED.fullmatch(each) and each > tag]
+        cloud.shift(name, traffic, {} if mixed else {FIRST: now[name].serving}, stale)
+    settled = cloud.services()
+    if not pair(settled):
+        raise ReleaseError("the two services still serve different pairs: somebody else moves their traffic")
+    return settled, mixed
 
 
-def shift_both(settings: Settings, before: dict[str, Service], revisions: dict[str, str], checks: Checks) -> None:
-    """All traffic to `revisions`, one service after the other, each asked at its public address before the next."""
-    for name in (API, UI):
-        say(f"shift {name}: {before[name].serving} → {revisions[name]}")
-        stale = [tag for tag in before[name].tags if OWN_TAG.fullmatch(tag)]
-        settings.cloud.shift(name, {revisions[name]: 100}, before[name].serving, stale)
-        until_answered(partial(checks[name], before[name].url), settings.patience)
-    now = settings.cloud.services()
-    for name in (API, UI):
-        if now[name].traffic != {revisions[name]: 100}:
-            raise ReleaseError(f"{name} should serve {revisions[name]}, but serves {now[name].traffic}")
-        say(f"{name} serves {revisions[name]} at {now[name].url}")
+def common(services: Services) -> list[str]:
+    """The names of the pairs that both services served, oldest first."""
+    return sorted(tag for tag in services[API].tags if SERVED.fullmatch(tag) and tag in services[UI].tags)
+
+
+def pair(services: Services) -> str | None:
+    """The name of the pair that serves; None where the two serve under different names, or under none."""
+    serving = [
+        tag for tag in common(services) if all(services[name].serving == services[name].tags[tag] for name in BOTH)
+    ]
+    return serving[-1] if serving else None
+
+
+def shift_both(settings: Settings, now: Services, revisions: dict[str, str], pairs: list[str], checks: Checks) -> None:
+    """All traffic to `revisions`, one service after the other, each asked at its public address before the next.
+
+    The last of `pairs` is their name; other tags of releases than `pairs` go.
+    """
+    for name in BOTH:
+        say(f"shift {name}: {now[name].serving} → {revisions[name]}, {pairs[-1]}")
+        others = [tag for tag in now[name].tags if (SERVED.fullmatch(tag) or LEFT.fullmatch(tag)) and tag not in pairs]
+        settings.cloud.shift(name, {revisions[name]: 100}, {pairs[-1]: revisions[name]}, others)
+        until_answered(partial(checks[name], now[name].url), settings.patience)
+    then = settings.cloud.services()
+    for name in BOTH:
+        if then[name].traffic != {revisions[name]: 100}:
+            raise ReleaseError(f"{name} should serve {revisions[name]}, but serves {then[name].traffic}")
+        say(f"{name} serves {revisions[name]} at {then[name].url}")
 
 
 @contextmanager
-def restored_on_failure(cloud: Cloud, before: dict[str, Service]) -> Iterator[None]:
+def restored_on_failure(cloud: Cloud, before: Services) -> Iterator[None]:
     """Whatever ends the block early, a signal too, both services then serve again what they served `before`."""
     former = {number: signal.signal(number, stopped) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -163,8 +221,8 @@ def stopped(number: int, _: object) -> None:
     raise ReleaseError(f"stopped by {signal.Signals(number).name}")
 
 
-def restore(cloud: Cloud, before: dict[str, Service]) -> None:
-    """Bring back the traffic of `before`, with several attempts, and look whether it is there."""
+def restore(cloud: Cloud, before: Services) -> None:
+    """Bring back traffic and names of `before`, with several attempts, and look whether they are there."""
     for attempt in range(RESTORE_ATTEMPTS):
         time.sleep(attempt)
         try:
@@ -175,55 +233,30 @@ def restore(cloud: Cloud, before: dict[str, Service]) -> None:
                 return
         except ReleaseError as error:
             say(f"FAILED to restore: {error}")
-    by_hand = [cloud.shift_words(name, was.traffic, was.tags.get(PREVIOUS), []) for name, was in before.items()]
+    by_hand = [cloud.shift_words(name, was.traffic, served(was), []) for name, was in before.items()]
     raise NotRestoredError("\n".join(f"gcloud {' '.join(words)}" for words in by_hand))
 
 
-def repairs(cloud: Cloud, before: dict[str, Service]) -> list[list[str]]:
+def repairs(cloud: Cloud, before: Services) -> list[list[str]]:
     """The calls that lead from what is there now to `before`."""
     now = cloud.services()
     calls = []
-    for name, was in before.items():
-        if not now[name].serves_like(was):
-            unwanted = [] if PREVIOUS in was.tags else [PREVIOUS]
-            calls.append(cloud.shift_words(name, was.traffic, was.tags.get(PREVIOUS), unwanted))
+    for name in BOTH:
+        was, names, standing = before[name], served(before[name]), served(now[name])
+        if (now[name].traffic, standing) != (was.traffic, names):
+            calls.append(cloud.shift_words(name, was.traffic, names, [tag for tag in standing if tag not in names]))
     return calls
 
 
-def api_environment(settings: Settings, carried: Release) -> tuple[str, ...]:
-    """The API is pinned to a version, wherever it loads it from."""
-    variables = {"WINE_MODEL": f"{carried.model}:{carried.version}", "GOOGLE_CLOUD_PROJECT": settings.cloud.project}
-    secrets = {}
-    if settings.registry:
-        variables["WINE_REGISTRY"] = settings.registry
-        secrets["WANDB_API_KEY"] = "wandb-api-key:latest"
-    if settings.key_required:
-        secrets["WINE_API_KEY"] = "wine-api-key:latest"
-    return environment(variables, secrets)
-
-
-def ui_environment(settings: Settings, api_url: str) -> tuple[str, ...]:
-    """The UI knows where the API is, its key where one is wanted, and the reports where they are published."""
-    secrets = {"WINE_API_KEY": "wine-api-key:latest"} if settings.key_required else {}
-    reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
-    return environment({"WINE_API_URL": api_url} | ({"WINE_REPORTS_URL": reports} if reports else {}), secrets)
-
-
-def environment(variables: dict[str, str], secrets: dict[str, str]) -> tuple[str, ...]:
-    """The flags that give a revision exactly these variables and secrets."""
-    given = [",".join(f"{name}={value}" for name, value in part.items()) for part in (variables, secrets)]
-    return f"--set-env-vars={given[0]}", f"--set-secrets={given[1]}" if secrets else "--clear-secrets"
-
-
-def key_header(settings: Settings) -> dict[str, str]:
-    """What the API wants to see before it predicts."""
-    return {"X-API-Key": settings.cloud.secret("wine-api-key")} if settings.key_required else {}
+def served(service: Service) -> dict[str, str]:
+    """The names of pairs that a service bears."""
+    return {tag: revision for tag, revision in service.tags.items() if SERVED.fullmatch(tag)}
 
 
 def main() -> int:
     """Run one command; the exit code says what serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["release", "back", "prepare"])
+    parser.add_argument("command", choices=["release", "back", "settle"])
     command = parser.parse_args().command
     try:
         settings = read_settings()
@@ -233,7 +266,7 @@ def main() -> int:
             case "back":
                 back(settings)
             case _:
-                prepare(settings.cloud)
+                say(f"both services serve {pair(settle(settings.cloud)[0])}")
     except ReleaseError as error:
         print(f"release: {error}", file=sys.stderr)
         return 1

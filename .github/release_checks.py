@@ -1,6 +1,7 @@
 """What a service must answer before it gets traffic."""
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Callable
@@ -69,6 +70,12 @@ def ask_json(url: str, body: object = None, headers: dict[str, str] | None = Non
     if not isinstance(answer, dict):
         raise ReleaseError(f"{url} answers with something that is no JSON object")
     return answer
+
+
+def serving_version(url: str) -> str | None:
+    """The version that the API at `url` answers with, where it is one of a registry."""
+    version = ask_json(f"{url}/health").get("model_version")
+    return version if isinstance(version, str) and re.fullmatch(r"v\d+", version) else None
 
 
 def until_answered(check: Callable[[], None], patience: float) -> None:

@@ -61,7 +61,7 @@ if [ -n "${WANDB_API_KEY:-}" ]; then
 fi
 
 echo "── services, public, with a placeholder until the first release"
-python3 release.py prepare
+python3 release.py settle
 for name in $api $ui; do
   allow allUsers roles/run.invoker run services add-iam-policy-binding "$name" --region="$GCP_REGION"
 done

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 from tests import tiny
 from tests.conftest import ROOT
@@ -29,9 +30,10 @@ PREFIX = "europe-west1-docker.pkg.dev/a-project/wine-quality"
 
 KEY = "a-key-of-the-test"
 REPORTS = "https://somebody.github.io/wine"
+CALLS_OF_BACK = 4
 LINT = {"GCLOUD_LINT": os.environ["GCLOUD_LINT"]} if "GCLOUD_LINT" in os.environ else {}
 
-State = dict[str, tuple[dict[str, int], str | None]]  # service → traffic, revision tagged `previous`
+State = dict[str, tuple[dict[str, int], dict[str, str]]]  # service → traffic, names of pairs
 
 
 class World:
@@ -56,22 +58,33 @@ class World:
             "RELEASE_PATIENCE": "4",
         }
 
-    def start(self, command: str, *, api: str = "good", ui: str = "good", **variables: str) -> subprocess.Popen[str]:
-        """The release script, running, where these two images were pushed."""
+    def start(
+        self,
+        command: str,
+        step: list[str] | None = None,
+        *,
+        struck: str = "0   ",
+        api: str = "good",
+        ui: str = "good",
+        **variables: str,
+    ) -> subprocess.Popen[str]:
+        """The release script, or a step that runs it, with these images; `struck` is when it is signalled."""
+        (self.folder / "state").mkdir(exist_ok=True)
+        (self.folder / "state" / "struck").write_text(struck)
         images = {name: f"{PREFIX}/{fault}@sha256:{'0' * 64}" for name, fault in {API: api, UI: ui}.items()}
         release = json.loads((self.folder / "artifacts" / "image" / "release.json").read_text())
         (self.folder / "artifacts" / "containers.json").write_text(
             json.dumps(release | {"commit": COMMIT, "images": images})
         )
-        call = [sys.executable, str(self.folder / ".github" / "release.py"), command]
-        streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(call, cwd=ROOT, env={**self.environment, **variables}, text=True, **streams)
+        call = step or [sys.executable, ".github/release.py", command]
+        streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+        return subprocess.Popen(call, cwd=self.folder, env={**self.environment, **variables}, text=True, **streams)
 
     def run(self, command: str, *, refused: str = "0", **given: str) -> subprocess.CompletedProcess[str]:
         """The finished release script; `refused`, "N TEXT", is the call of gcloud that fails."""
         (self.folder / "state").mkdir(exist_ok=True)
         (self.folder / "state" / "refused").write_text(refused)
-        with self.start(command, **given) as process:
+        with self.start(command, None, **given) as process:
             out, err = process.communicate(timeout=120)
             return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -84,10 +97,20 @@ class World:
         return services
 
     def serving(self) -> State:
-        """What each service serves, and where `back` would lead."""
+        """What each service serves, and the names of the pairs to which it could go back."""
         return {
-            name: (service["traffic"], service["tags"].get("previous")) for name, service in self.services().items()
+            name: (service["traffic"], {tag: to for tag, to in service["tags"].items() if tag.startswith("served-")})
+            for name, service in self.services().items()
         }
+
+    def pair(self) -> str:
+        """The name under which both services serve."""
+        names = [
+            {tag for tag, revision in tags.items() if traffic == {revision: 100}}
+            for traffic, tags in self.serving().values()
+        ]
+        (name,) = set.intersection(*names)
+        return name
 
     def address(self, name: str) -> str:
         return f"http://127.0.0.1:{self.services()[name]['port']}"
@@ -144,12 +167,10 @@ def test_the_first_release(released: World) -> None:
 
 def test_the_same_digest_again(released: World) -> None:
     """A release of what serves already goes the same way."""
-    before = released.serving()
+    before = released.pair()
     assert released.run("release").returncode == 0
-    after = released.serving()
-    assert {name: [previous] for name, (_, previous) in after.items()} == {
-        name: list(traffic) for name, (traffic, _) in before.items()
-    }
+    assert released.pair() > before
+    assert all(before in tags for _, tags in released.serving().values())
     released.check_visitors()
 
 
@@ -198,8 +219,8 @@ def test_the_way_back_is_tried_again(released: World) -> None:
 
 def test_a_split_of_the_traffic_comes_back(released: World) -> None:
     """An operator's split is part of what a failed release restores."""
-    traffic, former = released.serving()[API]
-    (current,) = traffic
+    traffic, tags = released.serving()[API]
+    (current,), former = traffic, tags[min(tags)]
     released.gcloud("run", "services", "update-traffic", API, f"--to-revisions={current}=90,{former}=10")
     before = released.serving()
     assert released.run("release", ui="late").returncode == 1
@@ -207,21 +228,69 @@ def test_a_split_of_the_traffic_comes_back(released: World) -> None:
     released.gcloud("run", "services", "update-traffic", API, f"--to-revisions={current}=100")
 
 
-def test_a_signal_ends_a_release_like_any_failure(released: World) -> None:
-    """Somebody cancels the workflow after the API was shifted."""
-    before = released.serving()
-    with released.start("release") as process:
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith(f"shift {UI}"):
-                process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 1
-    assert released.serving() == before
+STEP = next(
+    step["run"]
+    for step in yaml.safe_load((ROOT / ".github/workflows/main.yml").read_text())["jobs"]["deploy"]["steps"]
+    if "release.py release" in step.get("run", "")
+)
+
+
+@pytest.mark.parametrize("command", ["release", "back"])
+@pytest.mark.parametrize("number", range(1, 8))
+def test_killed_at_any_call(released: World, command: str, number: int) -> None:
+    """A machine goes after any call: the next command settles on a pair that served, or is the new one."""
+    if command == "back" and number > CALLS_OF_BACK:
+        pytest.skip("going back takes fewer calls")
+    before, names = released.pair(), released.serving()[UI][1]
+    with released.start(command, struck=f"{number} SIGKILL after gcloud run") as process:
+        process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    done = released.run("settle")
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = released.pair()
+    assert new == before or (new > before if command == "release" else new == [*sorted(names)][-2])
+    released.check_visitors()
+    assert released.run("release").returncode == 0  # so that there is always a pair to go back to
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_cancelled_at_any_call(released: World, number: int) -> None:
+    """As GitHub does it, signalling only what the workflow's step began as: nothing goes on, nothing is mixed."""
+    before = released.pair()
+    step = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEP]
+    with released.start("release", step, struck=f"{number} SIGINT before gcloud run") as process:
+        for name, seconds in (("SIGTERM", 7.5), ("SIGKILL", 2.5)):
+            try:
+                out, err = process.communicate(timeout=seconds)
+                break
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.Signals[name])
+        else:
+            out, err = process.communicate(timeout=60)
+    assert process.returncode != 0, out + err
+    with pytest.raises(ProcessLookupError):  # nobody of the step is left
+        os.killpg(process.pid, 0)
+    done = released.run("settle")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert released.pair() == before
+    released.check_visitors()
+
+
+def test_a_first_release_that_is_killed(tmp_path: Path) -> None:
+    """Where only placeholders served before, both serve a placeholder again."""
+    world = World(tmp_path)
+    try:
+        with world.start("release", struck="3 SIGKILL after update-traffic") as process:
+            process.communicate(timeout=120)
+        assert world.run("settle").returncode == 0
+        assert world.pair() == "served-000000000000"
+    finally:
+        world.gcloud("--stop")
 
 
 def test_what_cannot_be_restored_is_said(released: World, tmp_path: Path) -> None:
     """Where traffic moves once and never again, the exit code is 2 and the commands to type are right."""
-    before = released.serving()
+    before = released.pair()
     broken = tmp_path / "gcloud"
     moved = tmp_path / "moved"
     broken.write_text(
@@ -231,31 +300,62 @@ def test_what_cannot_be_restored_is_said(released: World, tmp_path: Path) -> Non
     broken.chmod(0o755)
     done = released.run("release", PATH=f"{tmp_path}{os.pathsep}{released.environment['PATH']}")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert released.serving() != before
+    with pytest.raises(ValueError, match="not enough values"):
+        released.pair()
     for line in done.stderr.splitlines():
         if line.startswith("gcloud "):
             released.gcloud(*shlex.split(line)[1:])
-    assert released.serving() == before
+    assert released.pair() == before
 
 
-def test_back_and_forth(released: World) -> None:
-    """One command returns to the former pair, and the same command once more returns from there."""
-    before = released.serving()
-    assert released.run("back", **LINT).returncode == 0
-    after = released.serving()
-    assert {name: next(iter(traffic)) for name, (traffic, _) in after.items()} == {
-        name: previous for name, (_, previous) in before.items()
-    }
+def test_back_goes_further_back_each_time(released: World) -> None:
+    """Each time to the pair before, and never again to one gone back from, whatever is released since."""
+    for _ in range(2):
+        assert released.run("release").returncode == 0
+    *_, first, second, third = sorted(released.serving()[API][1])
+    done = released.run("back", **LINT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert released.pair() == second
+    assert "The next push deploys main's code with what `production` names" in done.stdout
+    assert 'make promote VERSION=v0 REASON="…"' in done.stdout
     released.check_visitors()
     assert released.run("back").returncode == 0
-    assert released.serving() == before
+    assert released.pair() == first
+    assert released.run("release").returncode == 0
+    assert not {second, third} & set(released.serving()[API][1])
+    assert released.run("back").returncode == 0
+    assert released.pair() == first
+
+
+def test_back_moves_production_when_asked(released: World, tmp_path: Path) -> None:
+    """With a reason the version that serves now is promoted through the one vocabulary; when that fails it is said."""
+    assert released.run("release").returncode == 0
+    make = tmp_path / "make"
+    make.write_text(f"#!/bin/sh\necho \"$* because $REASON\" > '{tmp_path}/said'\n")
+    make.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{released.environment['PATH']}"
+    done = released.run("back", REASON="too sweet", PATH=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "said").read_text() == "promote VERSION=v0 because too sweet\n"
+    assert "The next push deploys main's code with v0" in done.stdout
+
+
+def test_back_needs_a_pair_that_served(tmp_path: Path) -> None:
+    """What serves now is left alone where nothing served before it."""
+    world = World(tmp_path)
+    try:
+        assert world.run("settle").returncode == 0
+        done = world.run("back")
+        assert done.returncode == 1
+        assert "there is no former pair to go back to" in done.stderr
+    finally:
+        world.gcloud("--stop")
 
 
 def test_back_is_refused_when_the_former_pair_does_not_answer(released: World) -> None:
     """Nothing moves to a revision that is dead by now."""
     before = released.serving()
-    former = before[API][1]
-    assert former
+    former = before[API][1][sorted(before[API][1])[-2]]
     os.killpg(released.services()[API]["revisions"][former]["pid"], signal.SIGKILL)
     done = released.run("back")
     assert done.returncode == 1

@@ -61,7 +61,8 @@ def api() -> None:
 def ui() -> None:
     """The real UI."""
     server = ["--server.address=127.0.0.1", f"--server.port={PORT}", "--server.headless=true"]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", *server])  # noqa: S606
+    page = str(Path(__file__).parents[2] / "wine_ui" / "app.py")
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", page, *server])  # noqa: S606
 
 
 match FAULT, SERVICE:
