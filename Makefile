@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH API_IMAGE UI_IMAGE
+export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
@@ -36,7 +36,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
-        images smoke deploy deploy-back cloud export restore pack save summary decision lock environment
+        images smoke deploy deploy-back cloud export containers restore pack save summary decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -104,7 +104,8 @@ lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgra
 environment: $(READY)  ## only set up the environment
 
 # Containers and releases
-images: export  ## both container images, by docker, podman or buildah (VERSION=vN PUSH=HOST/PATH)
+images: export  ## both container images, by docker, podman or buildah (VERSION=vN); PUSH=HOST/PATH asks and pushes them
+images containers:
 	@$(ANY_PYTHON) .github/containers.py build
 smoke:  ## start both images and ask them what a release asks
 	@$(ANY_PYTHON) .github/containers.py smoke

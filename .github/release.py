@@ -28,8 +28,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from cloud_run import API, API_FLAGS, UI, UI_FLAGS, Cloud, ReleaseError, Service, gcloud, say
-from containers import read_pushed
-from release_checks import ApiCheck, Release, check_ui, read_release, serving_version, until_answered
+from containers import noted
+from release_checks import ApiCheck, check_ui, read_release, serving_version, until_answered
 
 BOTH: Final = (API, UI)
 SERVED: Final = re.compile(r"served-\d{12}")
@@ -82,7 +82,7 @@ def variable(name: str, pattern: str, meaning: str, default: str = "") -> str:
 def release(settings: Settings) -> None:
     """Both services serve the new images, or what they served before."""
     carried = read_release()
-    images = find_images(carried)
+    images = noted(carried, "pushed", "images PUSH=HOST/PATH")
     cloud = settings.cloud
     before, _ = settle(cloud)
     checks: Checks = {API: ApiCheck(carried.version, carried.golden(), settings.headers), UI: check_ui}
@@ -107,15 +107,6 @@ def release(settings: Settings) -> None:
             until_answered(partial(checks[name], new[name].addresses[tag]), settings.patience)
         kept = common(before)[-PAIRS_KEPT + 1 :]
         shift_both(settings, new, {name: new[name].tags[tag] for name in BOTH}, [*kept, f"served-{stamp}"], checks)
-
-
-def find_images(carried: Release) -> dict[str, str]:
-    """By digest: those in API_IMAGE and UI_IMAGE, or else those that were pushed from here."""
-    variables = {API: "API_IMAGE", UI: "UI_IMAGE"}
-    if not any(os.environ.get(name) for name in variables.values()):
-        return read_pushed(carried)
-    by_digest = "an image by digest, HOST/PATH@sha256:…, as `make images PUSH=HOST/PATH` prints it"
-    return {service: variable(name, r"\S+@sha256:[0-9a-f]{64}", by_digest) for service, name in variables.items()}
 
 
 def back(settings: Settings) -> None:

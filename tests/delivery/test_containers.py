@@ -7,6 +7,7 @@ CONTAINER_CHECK a script that builds an image and runs it under such limits.
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import pytest
 from tests import servers
 from tests.conftest import ROOT
 from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, UI, needs
+from tests.stand_ins.image_registry import image_registry
 
 EXPORT = ROOT / "artifacts" / "image"
 TOOLS = {name: which(name) for name in ("buildah", "unshare", "nsenter", "ip")}
@@ -38,7 +40,7 @@ def image(name: str) -> str:
 
 def make(target: str, **variables: str) -> str:
     """What a target says; images are built in layers, so that nothing is installed twice."""
-    given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": " ".join(BUILD_FLAGS), "GITHUB_SHA": COMMIT}
+    given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": shlex.join(BUILD_FLAGS), "GITHUB_SHA": COMMIT}
     engine = {"BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "true"}
     environment = os.environ | given | engine | variables
     command = [sys.executable, ".github/containers.py", target]
@@ -113,7 +115,7 @@ def test_labels_user_and_health(images: list[str], name: str) -> None:
 def test_the_api_is_small(images: list[str]) -> None:
     """180 MB of packages, and 260 MB with what loads versions from W&B."""
     assert API in images
-    arguments = [f"--build-arg=BASE_IMAGE={BASE_IMAGE}", "--build-arg=LOCK=api-wandb"]
+    arguments = [f"--build-context=base=container-image://{BASE_IMAGE}", "--build-arg=LOCK=api-wandb"]
     build = ["buildah", "build", "--format=docker", *BUILD_FLAGS, *arguments, "--target=build"]
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
     command = [*build, f"--tag={image(WANDB)}", "--file=Dockerfile.api", "."]
@@ -124,6 +126,32 @@ def test_the_api_is_small(images: list[str]) -> None:
             size = megabytes(site_packages(root))
             print(f"{name}: site-packages {size:.0f} MB")
             assert size <= most
+
+
+def layers(name: str) -> list[str]:
+    found: list[str] = json.loads(buildah("inspect", "--type=image", image(name)))["OCIv1"]["rootfs"]["diff_ids"]
+    return found
+
+
+def test_two_builds_make_the_same_layers(images: list[str]) -> None:
+    """From the same commit and the same model, with nothing taken from a cache."""
+    before = {name: layers(name) for name in images}
+    make("build", BUILD_FLAGS=shlex.join([*BUILD_FLAGS, "--no-cache"]))
+    assert {name: layers(name) for name in images} == before
+
+
+def test_what_was_built_and_asked_is_what_is_pushed(images: list[str], tmp_path: Path) -> None:
+    """By id and by digest: the pushed manifest holds the configuration that was built, and was asked in between."""
+    with image_registry() as registry:
+        trusted = tmp_path / "registries.conf"
+        host = registry.place.partition("/")[0]
+        trusted.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+        said = make("build", PUSH=registry.place, CONTAINERS_REGISTRIES_CONF=str(trusted))
+        noted = json.loads((ROOT / "artifacts" / "containers.json").read_text())
+        for name in images:
+            assert f"{name} answers correctly" in said
+            assert registry.manifest(noted["pushed"][name])["config"]["digest"] == noted["built"][name]
+        assert noted["commit"] == COMMIT
 
 
 def test_both_images_answer_what_a_release_asks(images: list[str]) -> None:

@@ -74,7 +74,7 @@ class World:
         images = {name: f"{PREFIX}/{fault}@sha256:{'0' * 64}" for name, fault in {API: api, UI: ui}.items()}
         release = json.loads((self.folder / "artifacts" / "image" / "release.json").read_text())
         (self.folder / "artifacts" / "containers.json").write_text(
-            json.dumps(release | {"commit": COMMIT, "images": images})
+            json.dumps(release | {"commit": COMMIT, "pushed": images})
         )
         call = step or [sys.executable, ".github/release.py", command]
         streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}

@@ -59,7 +59,6 @@ class Run:
         environment = os.environ | {
             "PATH": f"{folder}{os.pathsep}{PATH}",
             "CI_STUB_STORE": str(self.store),
-            "CI_STUB_BUILD": str(STAND_INS / "build_image.py"),
             "LIMIT": str(LIMIT),
         }
         given = [RUN_WORKFLOW, str(checkout), f".github/workflows/{workflow}.yml", event, "--json"]
