@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
+export ATTESTED_BY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
@@ -36,7 +36,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
-        images smoke deploy deploy-back cloud export containers restore pack save summary decision lock environment
+        images smoke deploy deploy-back verify cloud export containers restore pack save summary decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -113,6 +113,8 @@ deploy:  ## release both services to Cloud Run, or change nothing
 	@exec $(ANY_PYTHON) .github/release.py release
 deploy-back:  ## both services return to the pair before; again: further back (REASON="…" moves production, too)
 	@exec $(ANY_PYTHON) .github/release.py back
+verify:  ## what is about to be deployed was built and attested by the workflow (ATTESTED_BY=OWNER/NAME)
+	@.github/verify.sh
 cloud:  ## once for each Google project: what deployments need
 	@.github/setup-cloud.sh
 
