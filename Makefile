@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export ATTESTED_BY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
+export ACTION ATTESTED_BY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
@@ -36,7 +36,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
-        images smoke deploy deploy-back verify cloud export containers restore pack save summary decision lock environment
+        images smoke deploy deploy-back verify cloud export containers restore pack save summary carry-out decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -126,9 +126,9 @@ restore save:
 pack: $(READY)
 	@$(PY) .github/registry_asset.py $@
 summary:
-	@$(ANY_PYTHON) .github/what_to_deploy.py summary
-decision: $(READY)
-	@$(PY) .github/what_to_deploy.py decision
+	@$(ANY_PYTHON) notebooks/what_follows.py summary
+carry-out decision: $(READY)
+	@$(PY) notebooks/what_follows.py $@
 
 $(READY): requirements/dev.txt pyproject.toml wine_serving/provenance.py
 	@$(FOUND) requirements/environment.py

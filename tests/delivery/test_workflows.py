@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, PATH, STAND_INS, UI, needs
 from tests.delivery.test_environment import PAYLOADS
+from tests.stand_ins.image_registry import ImageRegistry, image_registry
 
 RUN_WORKFLOW = os.environ.get("RUN_WORKFLOW", "")
 TOOLS = {"root": IS_ROOT, "buildah": shutil.which("buildah"), "RUN_WORKFLOW": RUN_WORKFLOW}
@@ -46,10 +48,12 @@ class Run:
         releases.mkdir(exist_ok=True)
         inside = {
             "GH_STORE": releases,
+            "GH_ATTESTED": self.store / "calls.jsonl",
+            "CONTAINERS_REGISTRIES_CONF": folder.parent / "registries.conf",
             "BUILDAH_ISOLATION": "chroot",
             "BASE_IMAGE": BASE_IMAGE,
             "BUILD_FLAGS": " ".join(BUILD_FLAGS),
-            "PYTEST_ADDOPTS": "tests/delivery/test_what_to_deploy.py",  # all tests have run before
+            "PYTEST_ADDOPTS": "tests/delivery/test_what_follows.py",  # all tests have run before
             "GCLOUD_STATE": folder / "cloud",
             "GCLOUD_REVISION": shlex.join([sys.executable, str(STAND_INS / "revision.py")]),
             "UV_CACHE_DIR": folder.parent / "packages",
@@ -104,7 +108,12 @@ class Run:
     def artifacts(self) -> set[str]:
         return {path.name for path in (self.store / "artifacts").iterdir()}
 
-    def verdict(self, artifact: str = "reports") -> dict[str, Any]:
+    def carried(self) -> str:
+        """The model version that images were built with."""
+        version: str = json.loads((self.store / "artifacts" / "model" / "release.json").read_text())["version"]
+        return version
+
+    def verdict(self, artifact: str = "site") -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.store / "artifacts" / artifact / "verdict.json").read_text())
         return found
 
@@ -120,8 +129,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def retrain(folder: Path) -> Iterator[Run]:
+def images(folder: Path) -> Iterator[ImageRegistry]:
+    """What Google's registry holds: a registry on this machine, which engines find under Google's name."""
+    with image_registry() as registry:
+        host, there = PLACE.partition("/")[0], registry.place.partition("/")[0]
+        (folder / "registries.conf").write_text(
+            f'[[registry]]\nprefix = "{host}"\nlocation = "{there}"\ninsecure = true\n'
+        )
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def retrain(folder: Path, images: ImageRegistry) -> Iterator[Run]:
     """By hand, with everything set up for deployment, where nothing was ever trained."""
+    assert not images.manifests
     inputs = {"profile": "quick", "parameters": "-p n_estimators 40"}
     variables = {
         "GCP_PROJECT": "a-project",
@@ -170,33 +191,63 @@ def test_what_is_typed_into_the_form_is_not_run(folder: Path, field: str) -> Non
 
 
 def test_a_retrain_that_promotes_is_deployed(retrain: Run) -> None:
-    """Train → test → build → deploy, the first version, by commit and by digest, with Google's token and no key."""
+    """Train → test → promote → save → build → attest → deploy, the first version, with Google's token and no key."""
     assert retrain.ended_well, retrain.log
     first, *between, last_but_one, last = retrain.jobs
-    assert [first, last_but_one, last] == ["train", "build", "deploy"]
-    assert sorted(between) == ["lint", "notebooks", "pages", "tests"]
+    assert [first, last_but_one, last] == ["train", "attest", "deploy"]
+    assert sorted(between) == ["build", "lint", "notebooks", "pages", "production", "save", "tests"]
+    assert max(map(between.index, ("lint", "notebooks", "tests"))) < between.index("production") < between.index("save")
+    assert between.index("save") < between.index("build")
     assert retrain.verdict()["verdict"] == "promote"
-    pushed = [build for build in retrain.given("build-push-action") if build.get("push") == "true"]
-    assert [build["tags"] for build in pushed] == [f"{PLACE}/{name}:{COMMIT}" for name in (API, UI)]
-    assert all("MODEL_VERSION=v0" in build["build-args"].split() for build in pushed)
-    assert all("LOCK=api" in build["build-args"].split() for build in pushed[:1])
     assert all(
         "workload_identity_provider" in call and "credentials_json" not in call for call in retrain.given("auth")
     )
     state = json.loads((retrain.folder / "cloud" / "state.json").read_text())["services"]
-    for name in (API, UI):
-        (revision,) = state[name]["traffic"]
-        assert state[name]["revisions"][revision]["image"].startswith(f"{PLACE}/{name}@sha256:")
     assert state[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
+    assert "WINE_REGISTRY" not in state[API]["env"]
 
 
-def test_what_is_deployed_was_asked_first(retrain: Run) -> None:
-    """The images that are pushed come from the same inputs as those that were started and asked."""
+def test_the_verdict_is_carried_out_after_the_checks(retrain: Run) -> None:
+    """The evaluation itself has moved nothing; what is published afterwards says what moved."""
     assert retrain.ended_well, retrain.log
-    asked, pushed = retrain.given("build-push-action")[-4:-2], retrain.given("build-push-action")[-2:]
-    for one, other in zip(asked, pushed, strict=True):
-        assert one["file"] == other["file"]
-        assert sorted(one["build-args"].split()) == sorted(other["build-args"].split())
+    assert retrain.verdict("reports")["promoted"] is False
+    assert retrain.verdict("site")["promoted"] is True
+
+
+def test_what_was_asked_is_what_is_pushed_and_deployed(retrain: Run, images: ImageRegistry) -> None:
+    """By the digests of one build, of this commit."""
+    assert retrain.ended_well, retrain.log
+    note = json.loads((retrain.store / "artifacts" / "images" / "containers.json").read_text())
+    assert (note["commit"], note["version"]) == (COMMIT, "v0")
+    state = json.loads((retrain.folder / "cloud" / "state.json").read_text())["services"]
+    for name in (API, UI):
+        assert note["pushed"][name].startswith(f"{PLACE}/{name}@sha256:")
+        assert images.manifest(note["pushed"][name])["config"]["digest"] == note["built"][name]
+        (revision,) = state[name]["traffic"]
+        assert state[name]["revisions"][revision]["image"] == note["pushed"][name]
+
+
+def test_what_is_deployed_is_attested_and_verified(retrain: Run) -> None:
+    """Both images, with their bills of materials, and the model; asked before anything is deployed."""
+    assert retrain.ended_well, retrain.log
+    subjects = [call["subject-name"] for call in retrain.given("attest")]
+    assert subjects == [f"{PLACE}/{API}", f"{PLACE}/{UI}", "wine-quality", f"{PLACE}/{API}", f"{PLACE}/{UI}"]
+    steps = retrain.steps("deploy")
+    assert steps.index("make verify") < steps.index("exec python3 .github/release.py release")
+    assert retrain.said.count("attested by somebody/wine") == 3
+
+
+def test_no_token_that_writes_is_near_a_package(retrain: Run) -> None:
+    """One job may write the repository; it installs nothing. No job that installs packages may write anything."""
+    assert retrain.ended_well, retrain.log
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "main.yml").read_text())["jobs"]
+    writers = [name for name, job in jobs.items() if job["permissions"].get("contents") == "write"]
+    assert writers == ["save"]
+    for name, job in jobs.items():
+        if "./.github/actions/environment" in [step.get("uses") for step in job.get("steps", [])]:
+            assert set(job["permissions"].values()) == {"read"}
+            assert not [value for value in job.get("env", {}).values() if "secrets." in value or "token" in value]
+    assert not [step for step in retrain.steps("save") if "environment" in step]
 
 
 def test_parameters_of_the_form_reach_the_notebooks(retrain: Run) -> None:
@@ -209,7 +260,7 @@ def test_parameters_of_the_form_reach_the_notebooks(retrain: Run) -> None:
 def test_reports_are_kept_and_published(retrain: Run) -> None:
     """Notebooks, pages and the verdict as one artifact, the evaluation as a page of its own, and Pages with history."""
     assert retrain.ended_well, retrain.log
-    assert {"reports", "04_evaluation.html", "quick-reports", "model"} <= retrain.artifacts()
+    assert {"reports", "site", "04_evaluation.html", "quick-reports", "model"} <= retrain.artifacts()
     assert "archive" in str(retrain.given("upload-artifact"))
     (published,) = retrain.given("upload-pages-artifact")
     reports = retrain.store / "artifacts" / published["path"]
@@ -222,14 +273,14 @@ def test_a_push_deploys_code_with_the_version_in_production(push: Run) -> None:
     verdict = push.verdict()
     assert verdict["promoted"] is False
     assert verdict["production"]["version"] == "v0"
-    assert "MODEL_VERSION=v0" in push.given("build-push-action")[-2]["build-args"].split()
+    assert push.carried() == "v0"
 
 
 def test_without_variables_and_secrets_all_is_green_and_says_what_to_set(push: Run) -> None:
     """Nothing is pushed, deployed or published, and notices name the variables."""
     assert push.ended_well, push.log
-    assert sorted(push.jobs) == ["build", "lint", "notebooks", "tests", "train"]
-    assert not [build for build in push.given("build-push-action") if build.get("push") == "true"]
+    assert sorted(push.jobs) == ["build", "lint", "notebooks", "production", "save", "tests", "train"]
+    assert "images" not in push.artifacts()
     assert not push.given("auth")
     assert "GCP_WORKLOAD_IDENTITY_PROVIDER" in push.said
     assert "set the variable PAGES" in push.said
@@ -238,9 +289,35 @@ def test_without_variables_and_secrets_all_is_green_and_says_what_to_set(push: R
 def test_a_moved_alias_is_released_without_training(moved: Run) -> None:
     """The version that carries the alias now is tested and built; no notebook trains, and no report is published."""
     assert moved.ended_well, moved.log
-    assert sorted(moved.jobs) == ["build", "lint", "notebooks", "tests", "train"]
-    assert not any("make pipeline" in step for step in moved.steps("train"))
-    assert "MODEL_VERSION=v0" in moved.given("build-push-action")[-2]["build-args"].split()
+    assert sorted(moved.jobs) == ["build", "lint", "notebooks", "production", "save", "tests"]
+    assert moved.carried() == "v0"
+
+
+@pytest.fixture(scope="module")
+def by_hand(folder: Path, moved: Run) -> Run:
+    """Somebody promotes a version through the form."""
+    assert moved.ended_well, moved.log
+    inputs = {"action": "rollback", "reason": "too sweet", "profile": "quick"}
+    return Run(folder / "by-hand", "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs})
+
+
+def test_what_a_person_asks_for_is_done_or_said(by_hand: Run) -> None:
+    """Nothing is trained; where there is nothing to roll back to, the run fails, and nothing is saved or built."""
+    assert not by_hand.ended_well
+    assert "there is nothing to roll back to" in by_hand.said
+    assert sorted(by_hand.jobs) == ["lint", "notebooks", "production", "tests"]
+
+
+def test_a_branch_promotes_nothing(folder: Path, moved: Run) -> None:
+    """From another branch a dispatch trains and is checked, and moves, saves, builds nothing; it gets no key."""
+    assert moved.ended_well, moved.log
+    inputs = {"profile": "quick", "parameters": "-p n_estimators 40"}
+    event = {"ref": "refs/heads/a-branch", "inputs": inputs}
+    flags = ["--secret=WANDB_API_KEY=not-a-real-key", "--job=train"]
+    run = Run(folder / "a-branch", "main", "workflow_dispatch", event, *flags)
+    assert run.ended_well, run.log
+    assert run.verdict("reports")["promoted"] is False
+    assert run.artifacts() == {"reports", "04_evaluation.html", "trained"}
 
 
 def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from wine_serving.promotion import by_verdict
+from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
+from wine_serving.verdict import Verdict
 
 METRIC = {"value": 0.681, "low": 0.652, "high": 0.71}
-MODELS = {version: {"version": version, "metrics": {"rmse": METRIC, "r2": METRIC}} for version in ("v1", "v2")}
+MODELS = {version: {"version": version, "metrics": {"rmse": METRIC, "r2": METRIC}} for version in ("v0", "v1", "v2")}
 
 
 def verdict(word: str, *, promoted: bool = False, production: str | None = "v1") -> dict[str, Any]:
@@ -32,16 +35,16 @@ def verdict(word: str, *, promoted: bool = False, production: str | None = "v1")
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with the script alone."""
-    (tmp_path / ".github").mkdir()
+    (tmp_path / "notebooks").mkdir()
     (tmp_path / "reports").mkdir()
-    shutil.copy(ROOT / ".github" / "what_to_deploy.py", tmp_path / ".github")
+    shutil.copy(ROOT / "notebooks" / "what_follows.py", tmp_path / "notebooks")
     return tmp_path
 
 
-def ask(checkout: Path, command: str, event: str = "push", registry: Path = Path("nowhere")) -> str:
+def ask(checkout: Path, command: str, event: str = "push", registry: Path = Path("nowhere"), **more: str) -> str:
     """What the script prints for an event of GitHub's."""
-    script = [sys.executable, str(checkout / ".github" / "what_to_deploy.py"), command]
-    environment = {"GITHUB_EVENT_NAME": event, "WINE_REGISTRY": f"folder:{registry}"}
+    script = [sys.executable, str(checkout / "notebooks" / "what_follows.py"), command]
+    environment = {"GITHUB_EVENT_NAME": event, "WINE_REGISTRY": f"folder:{registry}", **more}
     return subprocess.run(script, env=environment, check=True, capture_output=True, text=True, encoding="utf-8").stdout
 
 
@@ -99,6 +102,75 @@ def test_a_moved_alias_deploys_the_version_that_it_names_now(checkout: Path, pro
     outputs = ask(checkout, "decision", "repository_dispatch", promoted.root).splitlines()
     assert outputs == ["model=v0", "deploy=true", "reason=production was moved to v0"]
     assert "deploy=false" in ask(checkout, "decision", "repository_dispatch", checkout / "empty")
+
+
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_what_a_person_moved_is_deployed(checkout: Path, promoted: FolderRegistry, action: str) -> None:
+    """A dispatch that promotes or rolls back trains nothing: what production names then is deployed."""
+    outputs = ask(checkout, "decision", "workflow_dispatch", promoted.root, ACTION=action).splitlines()
+    assert outputs[:2] == ["model=v0", "deploy=true"]
+
+
+def judged_by_an_evaluation(registry: FolderRegistry, version: str, production: str | None) -> Verdict:
+    """As 04_evaluation leaves it on main: published with its page, and nothing moved."""
+    said = verdict("promote", production=production)
+    said |= {"candidate": {"version": version, "metrics": {}}}
+    said["reasons"] = ["every gate holds", "production is left where it is, as promote is 'never'"]
+    pages = registry.root.with_name("pages")
+    pages.mkdir()
+    (pages / "04_evaluation.html").write_text("a page")
+    return by_verdict(registry, Verdict.read(said), move=False, pages=pages)
+
+
+def carry_out(judged: Verdict, registry: FolderRegistry, **variables: str) -> str:
+    """What the step of the workflow says, on this checkout's own code, with the verdict in its reports."""
+    checkout = registry.root.with_name("checkout")
+    for name in ("notebooks", "wine_serving"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (checkout / "reports").mkdir()
+    judged.write(checkout / "reports" / "verdict.json")
+    return ask(checkout, "carry-out", "push", registry.root, **variables)
+
+
+@pytest.fixture
+def candidate(promoted: FolderRegistry, bundle_copy: Path) -> FolderRegistry:
+    """A registry with v0 in production and v1 to be judged."""
+    (bundle_copy / "MODEL_CARD.md").write_text("# Another\n")
+    promoted.publish(bundle_copy, MODEL, kind="model", aliases=["candidate"])
+    return promoted
+
+
+def test_a_verdict_is_carried_out_afterwards(candidate: FolderRegistry) -> None:
+    """Production moves, and the published evaluation with its page, the verdict and the front page say so."""
+    judged = judged_by_an_evaluation(candidate, "v1", "v0")
+    assert candidate.aliases(MODEL)["production"] == "v0"
+    assert carry_out(judged, candidate) == "v1 is now production\n"
+    assert candidate.aliases(MODEL)["production"] == "v1"
+    reports = candidate.root.with_name("checkout") / "reports"
+    done = Verdict.read((reports / "verdict.json").read_bytes())
+    assert done.promoted
+    assert done.reasons == ("every gate holds",)
+    assert done.report
+    published = candidate.fetch(done.report)
+    assert Verdict.read((published / "verdict.json").read_bytes()).promoted
+    assert (published / "04_evaluation.html").read_text() == "a page"
+    assert (reports / "index.html").exists()
+
+
+def test_a_verdict_from_before_production_moved_is_not_carried_out(candidate: FolderRegistry) -> None:
+    """Somebody moved it in between: nothing moves, and the step fails."""
+    judged = judged_by_an_evaluation(candidate, "v1", None)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        carry_out(judged, candidate)
+    assert "production" in refused.value.stderr
+    assert candidate.aliases(MODEL)["production"] == "v0"
+
+
+def test_a_quick_training_promotes_only_where_there_is_no_production(candidate: FolderRegistry) -> None:
+    """As the profile says for evaluations on a laptop."""
+    said = carry_out(judged_by_an_evaluation(candidate, "v1", "v0"), candidate, PROFILE="quick")
+    assert "only where nothing is in production" in said
+    assert candidate.aliases(MODEL)["production"] == "v0"
 
 
 def test_the_summary_shows_both_models_with_their_intervals(checkout: Path) -> None:
