@@ -243,7 +243,7 @@ def test_no_token_that_writes_is_near_a_package(retrain: Run) -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "main.yml").read_text())["jobs"]
     writers = [name for name, job in jobs.items() if job["permissions"].get("contents") == "write"]
     assert writers == ["save"]
-    for name, job in jobs.items():
+    for job in jobs.values():
         if "./.github/actions/environment" in [step.get("uses") for step in job.get("steps", [])]:
             assert set(job["permissions"].values()) == {"read"}
             assert not [value for value in job.get("env", {}).values() if "secrets." in value or "token" in value]
