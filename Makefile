@@ -36,7 +36,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help pipeline data eda train evaluate audit compare serve api ui lab promote rollback sync test check format bench \
-        images smoke deploy deploy-back verify cloud export containers restore pack save summary carry-out decision lock environment
+        images smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -93,8 +93,7 @@ test: $(READY)  ## all tests that need no root and no network
 	$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check && $(PY) -m ruff format --check
-	@$(PY) -m mypy
-	@$(PY) requirements/environment.py check-notebooks
+	@$(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
 bench: $(READY)  ## benchmark the serving path and the pipeline
@@ -116,19 +115,18 @@ deploy-back:  ## both services return to the pair before; again: further back (R
 verify:  ## what is about to be deployed was built and attested by the workflow (ATTESTED_BY=OWNER/NAME)
 	@.github/verify.sh
 cloud:  ## once for each Google project: what deployments need
-	@.github/setup-cloud.sh
+cloud-remove:  ## take back what `make cloud` made; says what is left
+cloud cloud-remove:
+	@.github/setup-cloud.sh $@
 
 # Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means
 export: $(READY)
 	@rm -rf artifacts/image && $(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
-restore save:
+restore pack save:
 	@$(ANY_PYTHON) .github/registry_asset.py $@
-pack: $(READY)
-	@$(PY) .github/registry_asset.py $@
-summary:
-	@$(ANY_PYTHON) notebooks/what_follows.py summary
 carry-out decision: $(READY)
-	@$(PY) notebooks/what_follows.py $@
+summary carry-out decision:
+	@$(ANY_PYTHON) notebooks/what_follows.py $@
 
 $(READY): requirements/dev.txt pyproject.toml wine_serving/provenance.py
 	@$(FOUND) requirements/environment.py

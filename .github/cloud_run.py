@@ -1,14 +1,14 @@
 """The two services on Cloud Run, through gcloud."""
 
 import json
-import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from command import FailedError, output, say
 
 API: Final = "wine-quality-api"
 UI: Final = "wine-quality-ui"
 PLACEHOLDER: Final = "us-docker.pkg.dev/cloudrun/container/hello"  # Google's own
-GCLOUD_SECONDS: Final = 900
 
 CONTAINER: Final = ("--cpu=1", "--memory=512Mi", "--min-instances=0", "--max-instances=10", "--cpu-boost")
 STARTUP: Final = "periodSeconds=2,timeoutSeconds=2,failureThreshold=60"
@@ -28,10 +28,6 @@ UI_FLAGS: Final = (
     f"--startup-probe=httpGet.path=/_stcore/health,{STARTUP}",
     f"--liveness-probe=httpGet.path=/_stcore/health,{LIVENESS}",
 )
-
-
-class ReleaseError(Exception):
-    """What failed, in a sentence."""
 
 
 @dataclass
@@ -62,25 +58,24 @@ class Cloud:
         try:
             listed = json.loads(answer)
         except ValueError:
-            raise ReleaseError(f"gcloud lists the services in a form that is no JSON: {answer[:200]}") from None
+            raise FailedError(f"gcloud lists the services in a form that is no JSON: {answer[:200]}") from None
         return {item["metadata"]["name"]: parse_service(item) for item in listed}
+
+    def account(self, name: str) -> str:
+        """Under whose name a service runs."""
+        return f"--service-account={name}@{self.project}.iam.gserviceaccount.com"
 
     def create(self, name: str) -> None:
         """A public service that serves the placeholder: a first revision cannot be deployed without traffic."""
         say(f"{name} serves nothing yet: a placeholder first")
-        account = f"--service-account={self.account(name)}"
-        gcloud("run", "deploy", name, f"--image={PLACEHOLDER}", account, "--allow-unauthenticated", *self.place)
+        flags = (self.account(name), "--allow-unauthenticated", *self.place)
+        gcloud("run", "deploy", name, f"--image={PLACEHOLDER}", *flags)
 
     def deploy(self, name: str, image: str, tag: str, flags: tuple[str, ...]) -> None:
         """A new revision of `name` under `tag`, without traffic."""
         say(f"deploy {name} without traffic: {image}")
-        account = f"--service-account={self.account(name)}"
-        new = (f"--image={image}", f"--tag={tag}", "--no-traffic", account)
+        new = (f"--image={image}", f"--tag={tag}", "--no-traffic", self.account(name))
         gcloud("run", "deploy", name, *new, *CONTAINER, *flags, *self.place)
-
-    def shift(self, name: str, traffic: dict[str, int], tags: dict[str, str], remove: list[str]) -> None:
-        """Share out the traffic of `name`, point tags at revisions and remove others, in one call."""
-        gcloud(*self.shift_words(name, traffic, tags, remove))
 
     def shift_words(self, name: str, traffic: dict[str, int], tags: dict[str, str], remove: list[str]) -> list[str]:
         """The call that does this."""
@@ -91,14 +86,6 @@ class Cloud:
         if remove:
             words.append(f"--remove-tags={','.join(remove)}")
         return [*words, *self.place]
-
-    def secret(self, name: str) -> str:
-        """The newest value of a secret."""
-        return gcloud("secrets", "versions", "access", "latest", f"--secret={name}", self.place[0]).strip()
-
-    def account(self, name: str) -> str:
-        """The service account that a service runs as."""
-        return f"{name}@{self.project}.iam.gserviceaccount.com"
 
 
 def parse_service(item: dict[str, Any]) -> Service:
@@ -116,19 +103,5 @@ def parse_service(item: dict[str, Any]) -> Service:
 
 
 def gcloud(*words: str) -> str:
-    """What gcloud prints, or a ReleaseError with its complaint."""
-    command = ["gcloud", *words, "--quiet"]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=GCLOUD_SECONDS)
-    except FileNotFoundError:
-        raise ReleaseError("gcloud is not on PATH: install the Google Cloud SDK, then `gcloud auth login`") from None
-    except subprocess.TimeoutExpired:
-        raise ReleaseError(f"`{' '.join(command)}` did not end within {GCLOUD_SECONDS} s") from None
-    if done.returncode:
-        raise ReleaseError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
-
-
-def say(text: str) -> None:
-    """One line of the log, at once."""
-    print(text, flush=True)
+    """What gcloud prints, or a FailedError with its complaint."""
+    return output("gcloud", *words, "--quiet")

@@ -7,11 +7,9 @@ artifacts/containers.json names what was built by id and what was pushed by dige
 starts, pushes or deploys takes it from there, and refuses it once the checkout or artifacts/image holds something else:
 what was asked is what is pushed, and what was pushed is what is deployed.
 
-BASE_IMAGE puts another image in the place of the stage `base`, LOCK=api-wandb lets the API load versions from W&B,
-BUILD_FLAGS are handed to the engine.
+BASE_IMAGE replaces the stage `base`; BUILD_FLAGS are handed to the engine (--build-arg=LOCK=api-wandb: loads from W&B).
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -22,9 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from shutil import which
 from typing import Any, Final
 
-from cloud_run import API, UI, ReleaseError, say
+import command
+from cloud_run import API, UI
+from command import FailedError, say
 from release_checks import ApiCheck, Release, check_ui, read_release, until_answered
 
 ROOT: Final = Path(__file__).parents[1]
@@ -36,19 +37,16 @@ PATIENCE: Final = float(os.environ.get("RELEASE_PATIENCE") or 60)
 def find_engine() -> str:
     """The first engine that answers."""
     for engine in ("docker", "podman", "buildah"):
-        try:
-            if subprocess.run([engine, "info"], check=False, capture_output=True).returncode == 0:
-                return engine
-        except FileNotFoundError:
-            continue
-    raise ReleaseError("neither docker, podman nor buildah runs here: install one of them, or start docker")
+        if which(engine) and subprocess.run([engine, "info"], check=False, capture_output=True).returncode == 0:
+            return engine
+    raise FailedError("neither docker, podman nor buildah runs here: install one of them, or start docker")
 
 
-def run(*command: str) -> str:
+def run(*words: str) -> str:
     """What the command prints; its complaints are shown."""
-    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(words, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        raise ReleaseError(f"`{shlex.join(command)}` failed with exit code {done.returncode}")
+        raise FailedError(f"`{shlex.join(words)}` failed with exit code {done.returncode}")
     return done.stdout.strip()
 
 
@@ -62,32 +60,25 @@ def noted(release: Release, what: str, remedy: str) -> dict[str, str]:
     """Service → image, as `what` was noted here of this very commit and release."""
     note = json.loads(NOTE.read_text()) if NOTE.exists() else {}
     if what not in note:
-        raise ReleaseError(f"no images were {what} from here: `make {remedy}` first")
+        raise FailedError(f"no images were {what} from here: `make {remedy}` first")
     for part, here in origin(release).items():
         if note.get(part) != here:
-            raise ReleaseError(
+            raise FailedError(
                 f"{NOTE} names images of {part} {note.get(part)}, and here is {here}: `make {remedy}` again"
             )
     images: dict[str, str] = note[what]
     return images
 
 
-def write_note(release: Release, **images: dict[str, str]) -> None:
-    """Keep what became of images made of what is here; what was made of anything else is forgotten."""
-    note = json.loads(NOTE.read_text()) if NOTE.exists() and "built" not in images else {}
-    NOTE.write_text(json.dumps({**note, **origin(release), **images}, indent=2) + "\n")
-
-
-def build(engine: str) -> None:
+def build() -> None:
     """Build both images and, where PUSH says where to, ask them and push what was asked."""
-    release = read_release()
+    engine, release = find_engine(), read_release()
     commit = origin(release)["commit"]
     arguments = {"COMMIT": commit, "MODEL_VERSION": release.version, "SOURCE_DATE_EPOCH": "0"}
-    arguments |= {"LOCK": os.environ["LOCK"]} if os.environ.get("LOCK") else {}
-    command = [engine, "build"]
+    building = [engine, "build"]
     if engine == "docker":  # only a builder in a container of its own gives all files one time
         alone = "docker-container" in run("docker", "buildx", "inspect")
-        command = ["docker", "buildx", "build", "--output=type=docker,rewrite-timestamp=true" if alone else "--load"]
+        building = ["docker", "buildx", "build", "--output=type=docker,rewrite-timestamp=true" if alone else "--load"]
     flags = [f"--build-arg={key}={value}" for key, value in arguments.items()]
     if base := os.environ.get("BASE_IMAGE"):
         flags.append(f"--build-context=base={'docker' if engine == 'docker' else 'container'}-image://{base}")
@@ -101,14 +92,15 @@ def build(engine: str) -> None:
     for name, file in DOCKERFILES.items():
         image = f"localhost/{name}:{commit}"
         say(f"build {image} with {engine}")
-        run(*command, *flags, f"--file={file}", f"--tag={image}", ".")
+        run(*building, *flags, f"--file={file}", f"--tag={image}", ".")
         built[name] = run(engine, "images", "--quiet", "--no-trunc", image)
-    write_note(release, built=built)
+    note: dict[str, Any] = {**origin(release), "built": built}
+    NOTE.write_text(json.dumps(note))
     if place := os.environ.get("PUSH"):
-        smoke(engine)
-        pushed = {name: push(engine, image, f"{place}/{name}:{commit}") for name, image in built.items()}
-        write_note(release, pushed=pushed)
-    say(NOTE.read_text())
+        smoke()
+        note["pushed"] = {name: push(engine, image, f"{place}/{name}:{commit}") for name, image in built.items()}
+        NOTE.write_text(json.dumps(note))
+    say(json.dumps(note, indent=2))
 
 
 def push(engine: str, image: str, target: str) -> str:
@@ -124,9 +116,9 @@ def push(engine: str, image: str, target: str) -> str:
     return f"{repository}@{digest.read_text().strip()}"
 
 
-def smoke(engine: str) -> None:
+def smoke() -> None:
     """Start both images and ask them what a release asks."""
-    release = read_release()
+    engine, release = find_engine(), read_release()
     checks: dict[str, Callable[[str], None]] = {API: ApiCheck(release.version, release.golden(), {}), UI: check_ui}
     for name, image in noted(release, "built", "images").items():
         port = free_port()
@@ -143,9 +135,8 @@ def started(engine: str, image: str, port: int) -> Iterator[None]:
         with started_by_buildah(image, port):
             yield
         return
-    limits = ["--read-only", "--memory=512m", "--cpus=1"]
     place = [f"--env=PORT={port}", f"--publish=127.0.0.1:{port}:{port}"]
-    container = run(engine, "run", "--detach", *limits, *place, image)
+    container = run(engine, "run", "--detach", "--read-only", "--memory=512m", "--cpus=1", *place, image)
     try:
         yield
     finally:
@@ -159,8 +150,8 @@ def started_by_buildah(image: str, port: int) -> Iterator[None]:
     """The same with buildah, which sets no limits and shares the network of the host."""
     configuration: Any = json.loads(run("buildah", "inspect", "--type=image", image))["Docker"]["config"]
     container = run("buildah", "from", "--pull-never", image)
-    user, command = f"--user={configuration['User']}", configuration["Cmd"]
-    server = subprocess.Popen(["buildah", "run", user, f"--env=PORT={port}", container, "--", *command])
+    flags = [f"--user={configuration['User']}", f"--env=PORT={port}"]
+    server = subprocess.Popen(["buildah", "run", *flags, container, "--", *configuration["Cmd"]])
     try:
         yield
     finally:
@@ -171,23 +162,10 @@ def started_by_buildah(image: str, port: int) -> Iterator[None]:
 
 def free_port() -> int:
     """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def main() -> int:
-    """Run one command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["build", "smoke"])
-    try:
-        (build if parser.parse_args().command == "build" else smoke)(find_engine())
-    except ReleaseError as error:
-        print(f"containers: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.run(__doc__, {"build": build, "smoke": smoke}))

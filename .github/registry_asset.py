@@ -5,17 +5,14 @@
     python3 .github/registry_asset.py save      the archive becomes the newest asset; only the main branch does this
 
 Assets are numbered, and GitHub takes a name once: of two saves that began from one asset the second is refused. Older
-ones go only afterwards, so that a save that dies loses nothing. Where the registry is W&B (WINE_REGISTRY=wandb:…),
-W&B remembers, and what is kept is a copy of what is in production, so that pull requests, which get no key, have
-something to compare with. Needs GitHub's `gh`, and no installed package but to copy from W&B.
+ones go only afterwards. Where the registry is W&B (WINE_REGISTRY=wandb:…), W&B remembers, and what is kept is a copy of
+what is in production, for pull requests, which get no key. Needs GitHub's `gh`, and packages only to copy from W&B.
 """
 
-import argparse
 import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tarfile
 import zlib
@@ -24,6 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import command
+from command import FailedError, output, say
+
 ROOT: Final = Path(__file__).parents[1]
 RELEASE: Final = "registry"
 KEPT: Final = 3
@@ -31,26 +31,19 @@ UPLOAD_LASTS: Final = timedelta(hours=1)  # at most: what is still unfinished th
 ANEW: Final = f"`gh release delete {RELEASE} --cleanup-tag` begins anew on purpose, with nothing in production"
 
 
-class AssetError(Exception):
-    """What was wrong, where, and what to do next."""
-
-
 def gh(*words: str) -> str:
-    """What gh prints, or an AssetError with its complaint."""
+    """What gh prints, or a FailedError with its complaint."""
     try:
-        done = subprocess.run(["gh", *words], check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise AssetError("gh, GitHub's command line, is not on PATH: install it and run `gh auth login`") from None
-    if done.returncode:
-        raise AssetError(f"`gh {' '.join(words)}` failed: {done.stderr.strip()}; what is here was left as it was")
-    return done.stdout
+        return output("gh", *words)
+    except FailedError as error:
+        raise FailedError(f"{error}; what is here was left as it was") from None
 
 
 def find(what: str) -> Any:
     """What GitHub says of something in this repository; None where there is no such thing."""
     try:
         return json.loads(gh("api", f"repos/{{owner}}/{{repo}}/{what}"))
-    except AssetError as error:
+    except FailedError as error:
         if "HTTP 404" in str(error):
             return None
         raise  # a network that fails is no empty release
@@ -61,11 +54,11 @@ def assets() -> tuple[list[str], dict[str, datetime]]:
     release = find(f"releases/tags/{RELEASE}")
     if release is None:
         if find(f"git/ref/tags/{RELEASE}"):  # deleting a release leaves its tag
-            raise AssetError(f"the release `{RELEASE}` has vanished, and its tag is there: restore it, or {ANEW}")
+            raise FailedError(f"the release `{RELEASE}` has vanished, and its tag is there: restore it, or {ANEW}")
         return [], {}
     whole = [asset["name"] for asset in release["assets"] if asset["state"] == "uploaded"]
     if not whole:
-        raise AssetError(f"the assets of the release `{RELEASE}` have vanished: upload a copy, or {ANEW}")
+        raise FailedError(f"the assets of the release `{RELEASE}` have vanished: upload a copy, or {ANEW}")
     begun = {asset["name"]: asset["created_at"] for asset in release["assets"] if asset["name"] not in whole}
     unfinished = {name: datetime.fromisoformat(when) for name, when in begun.items()}
     return sorted(whole, key=lambda name: (number(name), name), reverse=True), unfinished
@@ -84,7 +77,7 @@ def restore(folder: Path, *, remembered: bool) -> str:
     if whole and not remembered:
         said = f"restored {next((name for name in whole if put_in_place(name, folder)), '')}"
         if said == "restored ":
-            raise AssetError(f"none of {', '.join(whole)} is whole; {folder} was left as it was; {ANEW}")
+            raise FailedError(f"none of {', '.join(whole)} is whole; {folder} was left as it was; {ANEW}")
     beside(folder).mkdir(parents=True, exist_ok=True)
     (beside(folder) / "began").write_text(whole[0] if whole else "")
     return said
@@ -101,7 +94,7 @@ def put_in_place(name: str, folder: Path) -> bool:
                 packed.extractall(unpacked, filter="data")
             prove(unpacked)
         except (OSError, EOFError, ValueError, KeyError, AttributeError, tarfile.TarError, zlib.error) as error:
-            print(f"::warning title=Registry::{name} is not whole ({error}): an older one is taken")
+            say(f"::warning title=Registry::{name} is not whole ({error}): an older one is taken")
             return False
         if folder.exists():
             folder.rename(former)
@@ -127,8 +120,10 @@ def prove(folder: Path) -> None:
                 raise ValueError(f"{file.parent.name}:{file.stem} does not hold what was published")
 
 
-def pack(folder: Path) -> str:
+def pack(folder: Path, *, remembered: bool) -> str:
     """An archive of `folder`, once it proves whole; says where."""
+    if remembered:
+        say(output(sys.executable, "-m", "wine_serving", "production", str(folder)))
     archive = beside(folder) / "registry.tar.gz"
     try:
         prove(folder)
@@ -136,7 +131,7 @@ def pack(folder: Path) -> str:
         with tarfile.open(archive, "w:gz") as packed:
             packed.add(folder, ".", filter=lambda member: None if member.name.endswith("/.lock") else member)
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise AssetError(f"{folder} is not kept: {error}") from None
+        raise FailedError(f"{folder} is not kept: {error}") from None
     return f"packed {folder} → {archive}"
 
 
@@ -144,14 +139,14 @@ def save(folder: Path) -> str:
     """Keep the archive as the newest asset; says which."""
     archive, began = beside(folder) / "registry.tar.gz", beside(folder) / "began"
     if not (archive.exists() and began.exists()):
-        raise AssetError(f"{archive} is not there: `make restore` at the beginning, `make pack` at the end")
+        raise FailedError(f"{archive} is not there: `make restore` at the beginning, `make pack` at the end")
     whole, unfinished = assets()
     for name, when in unfinished.items():
         if datetime.now(UTC) - when < UPLOAD_LASTS:
-            raise AssetError(f"another save has begun {name} and not ended: wait, or `gh release delete-asset` it")
+            raise FailedError(f"another save has begun {name} and not ended: wait, or `gh release delete-asset` it")
         gh("release", "delete-asset", RELEASE, name, "--yes")
     if began.read_text() != (whole[0] if whole else ""):
-        raise AssetError("the registry on GitHub changed since it was restored here: restore it and run again")
+        raise FailedError("the registry on GitHub changed since it was restored here: restore it and run again")
     new = archive.rename(archive.with_name(f"registry-{number(began.read_text()) + 1:06d}.tar.gz"))
     notes = "What the pipeline remembers between its runs. Written by the workflow on main; do not edit."
     described = ("--prerelease", "--title", "Registry", "--notes", notes)
@@ -163,7 +158,7 @@ def save(folder: Path) -> str:
                 else ("release", "create", RELEASE, str(new), *described)
             )
         )
-    except AssetError:
+    except FailedError:
         new.rename(archive)
         raise
     new.unlink()
@@ -178,47 +173,12 @@ def beside(folder: Path) -> Path:
     return folder.with_name("kept")
 
 
-def copy_of_production(uri: str, folder: Path) -> None:
-    """What is in production and the datasets that it was made from, in a folder."""
-    from wine_serving.errors import NothingPromoted, WineServingError
-    from wine_serving.registry import MODEL, PRODUCTION, open_registry
-    from wine_serving.registry.copies import copy
-    from wine_serving.registry.folder import FolderRegistry
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        registry = open_registry(uri)
-        record = registry.record(f"{MODEL}:{PRODUCTION}")
-        print(*copy(registry, FolderRegistry(folder), [record.ref, *record.inputs]), sep="\n")
-    except NothingPromoted:
-        print("nothing is in production")
-    except WineServingError as error:
-        raise AssetError(str(error)) from None
-
-
-def main() -> int:
-    """Run one command; 0 when it was done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["restore", "pack", "save"])
-    command = parser.parse_args().command
-    uri = os.environ.get("WINE_REGISTRY") or "folder:artifacts/registry"
-    scheme, _, place = uri.partition(":")
-    folder = ROOT / (place if scheme == "folder" else "artifacts/production")
-    try:
-        match command:
-            case "restore":
-                print(restore(folder, remembered=scheme != "folder"))
-            case "pack":
-                if scheme != "folder":
-                    copy_of_production(uri, folder)
-                print(pack(folder))
-            case _:
-                print(save(folder))
-    except AssetError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    scheme, _, place = (os.environ.get("WINE_REGISTRY") or "folder:artifacts/registry").partition(":")
+    kept, elsewhere = ROOT / (place if scheme == "folder" else "artifacts/production"), scheme != "folder"
+    said = {
+        "restore": lambda: say(restore(kept, remembered=elsewhere)),
+        "pack": lambda: say(pack(kept, remembered=elsewhere)),
+        "save": lambda: say(save(kept)),
+    }
+    sys.exit(command.run(__doc__, said))

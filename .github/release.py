@@ -5,16 +5,15 @@
     python3 .github/release.py settle    what was killed half-way ends: both serve the newest pair that both served
 
 A release deploys both without traffic, each under a tag with an address of its own, and asks these addresses for health
-and the golden wines; then it shifts the API, asks again, shifts the UI, asks again. Whatever fails, both services get
-back what they served at the start. The call that gives a revision its traffic also leaves on it the tag `served-…`,
-the same on both services: the name of the pair. Whoever kills a release leaves two services that serve under different
-names at worst, and every command begins by settling that. A pair that was gone back from loses its name.
+and the golden wines; then it shifts the API, asks again, shifts the UI, asks again. Whatever fails, both get back what
+they served at the start. The call that gives a revision its traffic also leaves on it the tag `served-…`, the same on
+both services: the pair's name. Whoever kills a release leaves two services that serve under different names at worst,
+and every command begins by settling that. A pair that was gone back from loses its name.
 
 Exit codes: 0 both serve what was asked for; 1 both serve what they served before; 2 they could not be brought back,
 and the commands to type are printed. Needs gcloud and Python's standard library only.
 """
 
-import argparse
 import os
 import re
 import signal
@@ -27,7 +26,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from cloud_run import API, API_FLAGS, UI, UI_FLAGS, Cloud, ReleaseError, Service, gcloud, say
+import command
+from cloud_run import API, API_FLAGS, UI, UI_FLAGS, Cloud, Service, gcloud
+from command import FailedError, say
 from containers import noted
 from release_checks import ApiCheck, check_ui, read_release, serving_version, until_answered
 
@@ -36,14 +37,15 @@ SERVED: Final = re.compile(r"served-\d{12}")
 FIRST: Final = "served-000000000000"  # what served before this script released anything
 LEFT: Final = re.compile(r"new-\d{12}|r\d{10}|previous")  # tags of releases that ended otherwise, and of former ways
 PAIRS_KEPT: Final = 6
-RESTORE_ATTEMPTS: Final = 4
 
 Services = dict[str, Service]
 Checks = dict[str, Callable[[str], None]]  # service → what asks it at an address
 
 
-class NotRestoredError(Exception):
+class NotRestoredError(FailedError):
     """Both services could not be brought back; the message says what to type."""
+
+    code = 2
 
 
 class Settings(NamedTuple):
@@ -53,14 +55,14 @@ class Settings(NamedTuple):
     key_required: bool
     patience: float  # seconds that an address has to answer correctly
 
-    @property
     def headers(self) -> dict[str, str]:
         """What the API wants to see before it predicts."""
-        return {"X-API-Key": self.cloud.secret("wine-api-key")} if self.key_required else {}
+        words = ("secrets", "versions", "access", "latest", "--secret=wine-api-key", self.cloud.place[0])
+        return {"X-API-Key": gcloud(*words).strip()} if self.key_required else {}
 
 
 def read_settings() -> Settings:
-    """The variables, or a ReleaseError that names the one that cannot be used."""
+    """The variables, or a FailedError that names the one that cannot be used."""
     return Settings(
         Cloud(
             variable("GCP_PROJECT", r"[a-z][-a-z0-9]{4,28}[a-z0-9]", "the id of a Google Cloud project"),
@@ -75,7 +77,7 @@ def variable(name: str, pattern: str, meaning: str, default: str = "") -> str:
     """The value of a variable; an empty one counts as not set."""
     value = os.environ.get(name) or default
     if not re.fullmatch(pattern, value):
-        raise ReleaseError(f"{name}={value!r} cannot be used: it must be {meaning}")
+        raise FailedError(f"{name}={value!r} cannot be used: it must be {meaning}")
     return value
 
 
@@ -85,7 +87,7 @@ def release(settings: Settings) -> None:
     images = noted(carried, "pushed", "images PUSH=HOST/PATH")
     cloud = settings.cloud
     before, _ = settle(cloud)
-    checks: Checks = {API: ApiCheck(carried.version, carried.golden(), settings.headers), UI: check_ui}
+    checks: Checks = {API: ApiCheck(carried.version, carried.golden(), settings.headers()), UI: check_ui}
     secrets = "--set-secrets=WINE_API_KEY=wine-api-key:latest" if settings.key_required else "--clear-secrets"
     reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
     # pinned to the version that lies in the image: a service asks no registry
@@ -117,7 +119,7 @@ def back(settings: Settings) -> None:
     serving = pair(now)
     older = [tag for tag in common(now) if serving and tag < serving]
     if not older:
-        raise ReleaseError(f"nothing served before {serving}: there is no former pair to go back to")
+        raise FailedError(f"nothing served before {serving}: there is no former pair to go back to")
     checks: Checks = {API: ApiCheck(None, [], {}), UI: check_ui}
     for name in BOTH:
         until_answered(partial(checks[name], now[name].addresses[older[-1]]), settings.patience)
@@ -128,14 +130,12 @@ def back(settings: Settings) -> None:
 
 def say_what_follows(version: str | None) -> None:
     """What the next push would deploy, and with REASON let `production` name what serves now."""
-    reason, others = os.environ.get("REASON"), "The next push deploys main's code with what `production` names"
-    if version is None:
-        return say(f"{others}; what serves now is no version of a model")
-    if reason:
-        if subprocess.run(["make", "promote", f"VERSION={version}"], check=False, timeout=900).returncode:
-            raise ReleaseError(f"both services went back, and `production` did not move to {version}: see above")
-        return say(f"The next push deploys main's code with {version}")
-    return say(f'{others}; `make promote VERSION={version} REASON="…"` lets that be what serves now')
+    asked = version and os.environ.get("REASON")
+    if asked and subprocess.run(["make", "promote", f"VERSION={version}"], check=False, timeout=900).returncode:
+        raise FailedError(f"both services went back, and `production` did not move to {version}: see above")
+    say(f"The next push deploys main's code with {version if asked else 'what `production` names'}")
+    if version and not asked:
+        say(f'`make promote VERSION={version} REASON="…"` lets that be what serves now')
 
 
 def settle(cloud: Cloud) -> tuple[Services, bool]:
@@ -153,10 +153,10 @@ def settle(cloud: Cloud) -> tuple[Services, bool]:
             say(f"MIXED: {name} serves {now[name].serving}; all traffic to {tag}, which both served")
         traffic = {now[name].tags[tag]: 100} if mixed else now[name].traffic
         stale = [each for each in now[name].tags if SERVED.fullmatch(each) and each > tag]
-        cloud.shift(name, traffic, {} if mixed else {FIRST: now[name].serving}, stale)
+        gcloud(*cloud.shift_words(name, traffic, {} if mixed else {FIRST: now[name].serving}, stale))
     settled = cloud.services()
     if not pair(settled):
-        raise ReleaseError("the two services still serve different pairs: somebody else moves their traffic")
+        raise FailedError("the two services still serve different pairs: somebody else moves their traffic")
     return settled, mixed
 
 
@@ -181,19 +181,23 @@ def shift_both(settings: Settings, now: Services, revisions: dict[str, str], pai
     for name in BOTH:
         say(f"shift {name}: {now[name].serving} → {revisions[name]}, {pairs[-1]}")
         others = [tag for tag in now[name].tags if (SERVED.fullmatch(tag) or LEFT.fullmatch(tag)) and tag not in pairs]
-        settings.cloud.shift(name, {revisions[name]: 100}, {pairs[-1]: revisions[name]}, others)
+        gcloud(*settings.cloud.shift_words(name, {revisions[name]: 100}, {pairs[-1]: revisions[name]}, others))
         until_answered(partial(checks[name], now[name].url), settings.patience)
     then = settings.cloud.services()
     for name in BOTH:
         if then[name].traffic != {revisions[name]: 100}:
-            raise ReleaseError(f"{name} should serve {revisions[name]}, but serves {then[name].traffic}")
+            raise FailedError(f"{name} should serve {revisions[name]}, but serves {then[name].traffic}")
         say(f"{name} serves {revisions[name]} at {then[name].url}")
 
 
 @contextmanager
 def restored_on_failure(cloud: Cloud, before: Services) -> Iterator[None]:
     """Whatever ends the block early, a signal too, both services then serve again what they served `before`."""
-    former = {number: signal.signal(number, stopped) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: object) -> None:
+        raise FailedError(f"stopped by {signal.Signals(number).name}")
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except BaseException as error:
@@ -201,20 +205,15 @@ def restored_on_failure(cloud: Cloud, before: Services) -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         say(f"FAILED: {error}")
         restore(cloud, before)
-        raise ReleaseError("the release failed; both services serve what they served before") from error
+        raise FailedError("the release failed; both services serve what they served before") from error
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def stopped(number: int, _: object) -> None:
-    """A signal ends the release like any other failure."""
-    raise ReleaseError(f"stopped by {signal.Signals(number).name}")
-
-
 def restore(cloud: Cloud, before: Services) -> None:
     """Bring back traffic and names of `before`, with several attempts, and look whether they are there."""
-    for attempt in range(RESTORE_ATTEMPTS):
+    for attempt in range(4):
         time.sleep(attempt)
         try:
             for words in repairs(cloud, before):
@@ -222,10 +221,11 @@ def restore(cloud: Cloud, before: Services) -> None:
                 gcloud(*words)
             if not repairs(cloud, before):
                 return
-        except ReleaseError as error:
+        except FailedError as error:
             say(f"FAILED to restore: {error}")
     by_hand = [cloud.shift_words(name, was.traffic, served(was), []) for name, was in before.items()]
-    raise NotRestoredError("\n".join(f"gcloud {' '.join(words)}" for words in by_hand))
+    typed = "\n".join(f"gcloud {' '.join(words)}" for words in by_hand)
+    raise NotRestoredError(f"THE SERVICES COULD NOT BE BROUGHT BACK. Type:\n{typed}")
 
 
 def repairs(cloud: Cloud, before: Services) -> list[list[str]]:
@@ -244,28 +244,10 @@ def served(service: Service) -> dict[str, str]:
     return {tag: revision for tag, revision in service.tags.items() if SERVED.fullmatch(tag)}
 
 
-def main() -> int:
-    """Run one command; the exit code says what serves."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["release", "back", "settle"])
-    command = parser.parse_args().command
-    try:
-        settings = read_settings()
-        match command:
-            case "release":
-                release(settings)
-            case "back":
-                back(settings)
-            case _:
-                say(f"both services serve {pair(settle(settings.cloud)[0])}")
-    except ReleaseError as error:
-        print(f"release: {error}", file=sys.stderr)
-        return 1
-    except NotRestoredError as error:
-        print(f"release: THE SERVICES COULD NOT BE BROUGHT BACK. Type:\n{error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    todo = {
+        "release": lambda: release(read_settings()),
+        "back": lambda: back(read_settings()),
+        "settle": lambda: say(f"both services serve {pair(settle(read_settings().cloud)[0])}"),
+    }
+    sys.exit(command.run(__doc__, todo))

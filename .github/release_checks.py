@@ -10,14 +10,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from cloud_run import ReleaseError
+from command import FailedError
 
 EXPORT: Final = Path(__file__).parents[1] / "artifacts" / "image"  # what the API image carries
 TOLERANCE: Final = 1e-3  # quality points, as when the bundle checks itself
-REQUEST_SECONDS: Final = 10.0
 
 
-class WrongAnswerError(ReleaseError):
+class WrongAnswerError(FailedError):
     """The revision that was asked answers, and wrongly: waiting does not help."""
 
 
@@ -42,9 +41,9 @@ def read_release() -> Release:
         said = json.loads(file.read_text())
         return Release(said["model"], said["version"], said["digest"])
     except FileNotFoundError:
-        raise ReleaseError(f"{file} is not there: `make export` first") from None
+        raise FailedError(f"{file} is not there: `make export` first") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"{file} cannot be read ({error!r}): `make export` again") from None
+        raise FailedError(f"{file} cannot be read ({error!r}): `make export` again") from None
 
 
 def ask(url: str, body: object = None, headers: dict[str, str] | None = None) -> bytes:
@@ -53,12 +52,12 @@ def ask(url: str, body: object = None, headers: dict[str, str] | None = None) ->
     headers = {"Content-Type": "application/json", **(headers or {})}
     request = urllib.request.Request(url, data, headers)  # noqa: S310 - addresses come from Cloud Run
     try:
-        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             content: bytes = answer.read()
             return content
     except (OSError, HTTPException) as error:  # refused, reset, timed out, 4xx and 5xx
         reason = f": {error.read(400).decode(errors='replace')}" if hasattr(error, "read") else ""
-        raise ReleaseError(f"{url} does not answer: {error}{reason}") from None
+        raise FailedError(f"{url} does not answer: {error}{reason}") from None
 
 
 def ask_json(url: str, body: object = None, headers: dict[str, str] | None = None) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def ask_json(url: str, body: object = None, headers: dict[str, str] | None = Non
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ReleaseError(f"{url} answers with something that is no JSON object")
+        raise FailedError(f"{url} answers with something that is no JSON object")
     return answer
 
 
@@ -86,7 +85,7 @@ def until_answered(check: Callable[[], None], patience: float) -> None:
             return check()
         except WrongAnswerError:
             raise
-        except ReleaseError:
+        except FailedError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
@@ -101,14 +100,14 @@ class ApiCheck:
     headers: dict[str, str]
 
     def __call__(self, url: str) -> None:
-        """Ask the API at `url`, or raise a ReleaseError."""
+        """Ask the API at `url`, or raise a FailedError."""
         health = ask_json(f"{url}/health")
         if health["status"] != "ok":
-            raise ReleaseError(f"{url} is {health['status']}: {health.get('reason')}")
+            raise FailedError(f"{url} is {health['status']}: {health.get('reason')}")
         for number, golden in enumerate(self.golden):
             answer = ask_json(f"{url}/predict", golden["wine"], self.headers)
             if answer["model_version"] != self.version:  # traffic takes a moment to follow
-                raise ReleaseError(f"{url} answers with model {answer['model_version']}, not {self.version}")
+                raise FailedError(f"{url} answers with model {answer['model_version']}, not {self.version}")
             if not abs(answer["quality"] - golden["quality"]) <= TOLERANCE:
                 raise WrongAnswerError(
                     f"{url} scores golden wine {number} {answer['quality']:.4f}, not {golden['quality']:.4f}"
@@ -116,7 +115,7 @@ class ApiCheck:
 
 
 def check_ui(url: str) -> None:
-    """Ask the UI at `url`, or raise a ReleaseError."""
+    """Ask the UI at `url`, or raise a FailedError."""
     ask(f"{url}/_stcore/health")
     if b"<html" not in ask(url):
         raise WrongAnswerError(f"{url} answers with something that is no page")

@@ -1,4 +1,4 @@
-"""Commands for the registry: `python -m wine_serving promote`, `rollback`, `history`, `copy`, `sync` and `export`."""
+"""Commands for the registry: `python -m wine_serving COMMAND`, as `--help` lists them."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from wine_serving import promotion
 from wine_serving.bundle import REFERENCE_FILE
 from wine_serving.errors import WineServingError
 from wine_serving.registry import MODEL, PRODUCTION, Registry, open_registry
-from wine_serving.registry.copies import copy, export, synchronize
+from wine_serving.registry.copies import copy, copy_production, export, synchronize
 from wine_serving.settings import Settings
 
 
@@ -35,6 +35,8 @@ def carry_out(given: argparse.Namespace, registry: Registry) -> Iterator[str]:
             yield from synchronize(open_registry(f"folder:{given.folder}"), registry)
         case "export":
             yield export(registry, given.ref, given.directory, REFERENCE_FILE)
+        case "production":
+            yield from copy_production(registry, given.directory)
         case _:
             yield show_history(registry)
 
@@ -55,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     image = commands.add_parser("export", help="copy versions into a folder registry that the API image carries")
     image.add_argument("directory", type=Path)
     image.add_argument("ref", nargs="+", help="NAME:ALIAS or NAME:vN")
+    standing = commands.add_parser("production", help="copy what is in production, and what made it, into a folder")
+    standing.add_argument("directory", type=Path)
     push = commands.add_parser("sync", help="push what was made in the folder to the W&B project of WINE_REGISTRY")
     push.add_argument("--folder", default="artifacts/registry", help="the folder, relative to the repository")
     given = parser.parse_args(arguments)

@@ -47,3 +47,21 @@ def test_an_altered_version_is_not_copied(
     assert main(["export", str(tmp_path / "copy"), f"{MODEL}:production"]) == 1
     assert "not those published" in capsys.readouterr().err
     assert FolderRegistry(tmp_path / "copy").records(MODEL) == []
+
+
+@pytest.mark.usefixtures("source")
+def test_what_is_in_production_is_copied_with_what_made_it(tmp_path: Path) -> None:
+    """For those who may not ask the registry itself."""
+    assert main(["production", str(tmp_path / "copy")]) == 0
+    copy = FolderRegistry(tmp_path / "copy")
+    assert copy.aliases(MODEL) == {"production": "v0"}
+    assert [record.version for record in copy.records(MODEL)] == ["v0"]
+
+
+def test_where_nothing_is_in_production_the_copy_is_empty(
+    folder: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is no fault: a first candidate may have been declined."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{folder.root}")
+    assert main(["production", str(tmp_path / "copy")]) == 0
+    assert not [*(tmp_path / "copy").iterdir()]

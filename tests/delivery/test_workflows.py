@@ -61,7 +61,7 @@ class Run:
         }
         (folder / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")  # each job makes the environment its own, in seconds
         environment = os.environ | {
-            "PATH": f"{folder}{os.pathsep}{PATH}",
+            "PATH": os.pathsep.join([str(folder), str(folder.parent / "bin"), PATH]),
             "CI_STUB_STORE": str(self.store),
             "LIMIT": str(LIMIT),
         }
@@ -130,12 +130,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def images(folder: Path) -> Iterator[ImageRegistry]:
-    """What Google's registry holds: a registry on this machine, which engines find under Google's name."""
+    """What Google's registry holds: a registry on this machine, to which engines push what is for Google's."""
+    host, engine = PLACE.partition("/")[0], shutil.which("buildah")
     with image_registry() as registry:
-        host, there = PLACE.partition("/")[0], registry.place.partition("/")[0]
-        (folder / "registries.conf").write_text(
-            f'[[registry]]\nprefix = "{host}"\nlocation = "{there}"\ninsecure = true\n'
+        there = registry.place.partition("/")[0]
+        (folder / "registries.conf").write_text(f'[[registry]]\nlocation = "{there}"\ninsecure = true\n')
+        (folder / "bin").mkdir()
+        (folder / "bin" / "buildah").write_text(
+            f"#!/bin/bash\nexec '{engine}' \"${{@/#docker:\\/\\/{host}/docker:\\/\\/{there}}}\"\n"
         )
+        (folder / "bin" / "buildah").chmod(0o755)
         yield registry
 
 

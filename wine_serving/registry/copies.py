@@ -6,8 +6,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from wine_serving.errors import RegistryError
-from wine_serving.registry.files import on_disk, write_whole
+from wine_serving.errors import NothingPromoted, RegistryError
+from wine_serving.registry.files import write_whole
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.registry.promises import (
     BY_HAND,
@@ -15,6 +15,7 @@ from wine_serving.registry.promises import (
     EVALUATION,
     LATEST,
     MODEL,
+    PRODUCTION,
     AliasMove,
     Record,
     Registry,
@@ -82,6 +83,17 @@ def export(registry: Registry, refs: Sequence[str], directory: Path, golden: str
         with on_disk(directory, "folder"):
             write_whole(directory / RELEASE_FILE, release.model_dump_json(indent=1) + "\n")
     return f"{', '.join(record.ref for record in records)} → {directory}"
+
+
+def copy_production(registry: Registry, directory: Path) -> Iterator[str]:
+    """Copy what is in production, and what it was made from, into a folder registry; a line for each thing done."""
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        record = registry.record(f"{MODEL}:{PRODUCTION}")
+    except NothingPromoted:
+        yield "nothing is in production"
+    else:
+        yield from copy(registry, FolderRegistry(directory), [record.ref, *record.inputs])
 
 
 def synchronize(folder: Registry, project: Registry) -> Iterator[str]:
