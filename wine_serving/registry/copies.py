@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from wine_serving.errors import NothingPromoted, RegistryError
-from wine_serving.registry.files import write_whole
+from wine_serving.registry.files import on_disk, write_whole
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.registry.promises import (
     BY_HAND,
