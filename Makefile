@@ -35,9 +35,8 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare reproduce serve api ui lab promote rollback sync test check \
-        format bench images smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary \
-        carry-out decision lock environment
+.PHONY: help pipeline data eda train evaluate audit compare reproduce serve api ui lab promote rollback sync test check format bench images \
+        smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -80,8 +79,6 @@ ui: $(READY)  ## the page alone on http://localhost:8501
 
 # Production
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
-	@[ -n "$$VERSION" ] && [ -n "$$REASON" ] || \
-	{ echo 'Say which version and why: make promote VERSION=v1 REASON="…"' >&2; exit 2; }
 	@$(PY) -m wine_serving promote --reason="$$REASON" -- "$$VERSION"
 rollback: $(READY)  ## production goes back to the version before
 	@$(PY) -m wine_serving rollback --reason="$$REASON"

@@ -59,8 +59,8 @@ def by_verdict(
 
 def by_hand(registry: Registry, version: str, reason: str) -> str:
     """Point `production` at `version` once its bundle has loaded and answered its golden wines; says what was done."""
-    if not reason.strip():
-        raise RegistryError('a promotion by hand needs a reason: make promote VERSION=vN REASON="…"')
+    if not version or not reason.strip():
+        raise RegistryError('a promotion by hand names a version and a reason: make promote VERSION=vN REASON="…"')
     record = registry.record(f"{MODEL}:{version}")
     standing = registry.aliases(MODEL).get(PRODUCTION)
     if standing == record.version:

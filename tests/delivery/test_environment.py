@@ -95,7 +95,7 @@ def test_readme_commands_can_be_typed(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "sentence"),
     {
-        "promote": ("make promote VERSION=v1", "Say which version and why"),
+        "promote": ("make promote VERSION=v1", "names a version and a reason"),
         "compare": ("make compare A=v1", "Say which two versions"),
     }.values(),
 )

@@ -120,7 +120,7 @@ def test_rollback_passes_over_what_was_deleted(two_versions: FolderRegistry, tmp
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     {
-        "no reason": (["promote", "v1", "--reason", " "], "needs a reason"),
+        "no reason": (["promote", "v1", "--reason", " "], "names a version and a reason"),
         "unknown version": (["promote", "v9", "--reason", "x"], "no version v9"),
         "nothing before": (["rollback"], "nothing to roll back to"),
     }.values(),
