@@ -141,7 +141,7 @@ def candidate(promoted: FolderRegistry, bundle_copy: Path) -> FolderRegistry:
 
 
 def test_a_verdict_is_carried_out_afterwards(candidate: FolderRegistry) -> None:
-    """Production moves, and the published evaluation with its page, the verdict and the front page say so."""
+    """Production moves; record, verdict and front page say so, and the evaluation is published with its page."""
     judged = judged_by_an_evaluation(candidate, "v1", "v0")
     assert candidate.aliases(MODEL)["production"] == "v0"
     assert carry_out(judged, candidate) == "v1 is now production\n"
@@ -152,7 +152,7 @@ def test_a_verdict_is_carried_out_afterwards(candidate: FolderRegistry) -> None:
     assert done.reasons == ("every gate holds",)
     assert done.report
     published = candidate.fetch(done.report)
-    assert Verdict.read((published / "verdict.json").read_bytes()).promoted
+    assert (candidate.record(f"{MODEL}:v1").evaluation or {})["promoted"]
     assert (published / "04_evaluation.html").read_text() == "a page"
     assert (reports / "index.html").exists()
 
