@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
-from wine_serving.errors import BundleError, RequestRefused, WineServingError
+from wine_serving.errors import BundleError, NoModel, WineServingError
 from wine_serving.explain import Explainer
 from wine_serving.registry import REFERENCE, AliasMove, Record, digest_files, digest_of
 from wine_serving.registry.looking import Found, copy_here, look_up
@@ -63,9 +63,9 @@ class Loader:
 
     @property
     def model(self) -> Model:
-        """The loaded model; RequestRefused (503) with the reason while there is none."""
+        """The loaded model; NoModel with the reason while there is none."""
         if self._model is None:
-            raise RequestRefused(503, self._reason, headers={"Retry-After": str(round(RETRY_SECONDS))})
+            raise NoModel(self._reason)
         return self._model
 
     @property

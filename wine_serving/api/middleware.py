@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wine_serving.api.loading import Loader
+from wine_serving.api.loading import RETRY_SECONDS, Loader
 from wine_serving.api.metrics import Metrics
-from wine_serving.errors import RequestRefused
+from wine_serving.errors import NoModel, RequestRefused
 from wine_serving.predictions import Origin, Trace
 
 OPEN_ROUTES: Final = frozenset({"/health", "/live"})  # probes carry no key
@@ -83,8 +83,8 @@ class Middleware:
         try:
             self._check_key(scope["path"], call)
             await self._app(scope, receive, send_with_ids)
-        except RequestRefused as error:
-            await _answer(send_with_ids, call, error)
+        except (RequestRefused, NoModel) as error:
+            await _answer(send_with_ids, call, _refusal(error))
         except Exception:
             _log.exception("request %s failed", call.id)
             if status:  # the answer has begun: the server closes the connection
@@ -114,6 +114,13 @@ class Middleware:
 def _path(scope: Scope) -> str:
     route: Any = scope.get("route")
     return route.path if route else "unknown"
+
+
+def _refusal(error: RequestRefused | NoModel) -> RequestRefused:
+    """The one place where an error of the domain becomes an answer of HTTP."""
+    if isinstance(error, NoModel):
+        return RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
+    return error
 
 
 async def _answer(send: Send, call: Call, error: RequestRefused) -> None:

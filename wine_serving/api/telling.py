@@ -11,7 +11,7 @@ from wine_serving.api.answers import Alive, Field, Form, Health, ServedModel, St
 from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
-from wine_serving.errors import BundleError, RequestRefused
+from wine_serving.errors import BundleError, NoModel
 from wine_serving.schema import (
     BATCH_LIMIT,
     FEATURES,
@@ -45,7 +45,7 @@ def routes(loader: Loader, metrics: Metrics) -> APIRouter:
         try:
             served = loader.model
             served.bundle.check_golden()
-        except (RequestRefused, BundleError) as error:
+        except (NoModel, BundleError) as error:
             reason: Health = {"status": "unhealthy", "model_version": loader.version, "reason": str(error)}
             return JSONResponse(reason, 503)  # type: ignore[return-value]
         return {
