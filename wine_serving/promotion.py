@@ -63,10 +63,10 @@ def by_hand(registry: Registry, version: str, reason: str) -> str:
         raise RegistryError('a promotion by hand names a version and a reason: make promote VERSION=vN REASON="…"')
     record = registry.record(f"{MODEL}:{version}")
     standing = registry.aliases(MODEL).get(PRODUCTION)
-    if standing == record.version:
-        return f"{record.ref} is {PRODUCTION} already"
     Bundle.load(registry.fetch(record.ref)).check_golden()
     registry.move_alias(MODEL, PRODUCTION, record.version, reason=reason, by=current_user(), expected=standing)
+    if standing == record.version:
+        return f"{record.ref} is {PRODUCTION} already"
     return f"{PRODUCTION}: {standing or 'nothing'} → {record.ref} ({reason})"
 
 

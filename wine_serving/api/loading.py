@@ -16,8 +16,10 @@ from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
 from wine_serving.errors import BundleError, NoModel, WineServingError
 from wine_serving.explain import Explainer
-from wine_serving.registry import REFERENCE, AliasMove, Record, digest_files, digest_of
+from wine_serving.registry import AliasMove, Record
+from wine_serving.registry.files import digest_files, digest_of
 from wine_serving.registry.looking import Found, copy_here, look_up
+from wine_serving.registry.promises import REFERENCE
 from wine_serving.settings import ROOT, Settings
 
 RETRY_SECONDS: Final = 2.0

@@ -1,45 +1,31 @@
 """Where versions live: `open_registry`, and the words in which every registry is spoken to."""
 
 from wine_serving.errors import RegistryError
-from wine_serving.provenance import current_commit, current_user
-from wine_serving.registry.files import digest_files, digest_of
+from wine_serving.registry.files import digest_files
 from wine_serving.registry.promises import (
-    BY_HAND,
-    CANDIDATE,
     DATASET,
     EVALUATION,
     LATEST,
     MODEL,
     PRODUCTION,
-    REFERENCE,
     AliasMove,
     Record,
     Registry,
-    RunRef,
-    parse_ref,
 )
 from wine_serving.registry.wandb_sdk import tracking
 from wine_serving.settings import ROOT, Settings
 
 __all__ = [
-    "BY_HAND",
-    "CANDIDATE",
     "DATASET",
     "EVALUATION",
     "LATEST",
     "MODEL",
     "PRODUCTION",
-    "REFERENCE",
     "AliasMove",
     "Record",
     "Registry",
-    "RunRef",
-    "current_commit",
-    "current_user",
     "digest_files",
-    "digest_of",
     "open_registry",
-    "parse_ref",
     "tracking",
 ]
 
