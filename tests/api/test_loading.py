@@ -72,6 +72,20 @@ def test_corrupted_version_is_refused_with_a_reason(
     assert "are not those published as wine-quality:v0" in answer.json()["reason"]
 
 
+def test_what_is_only_told_keeps_nothing_from_being_served(
+    promoted: FolderRegistry, tmp_path: Path, bundle_copy: Path
+) -> None:
+    """Another version's record and the history cannot be read: the log says so, and production is served."""
+    (bundle_copy / "MODEL_CARD.md").write_text("# Another")
+    promoted.publish(bundle_copy, MODEL, kind="model", aliases=[PRODUCTION])
+    for name in ("v0.json", "history.json"):
+        (promoted.root / MODEL / name).write_text("{")
+    with serving(promoted, tmp_path / "log") as server:
+        assert httpx.get(f"{server.address}/health").json() == {"status": "ok", "model_version": "v1", "reason": None}
+        assert httpx.get(f"{server.address}/model").json()["promotion"] is None
+    assert "history.json cannot be read" in (tmp_path / "log").read_text()
+
+
 def test_model_that_does_not_answer_as_recorded_is_refused(
     folder: FolderRegistry, bundle_copy: Path, tmp_path: Path
 ) -> None:

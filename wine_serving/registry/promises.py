@@ -151,7 +151,7 @@ class Registry(ABC):
     def cached(self, ref: str) -> tuple[Record, Path]:
         """The version that `ref` was when it was last fetched on this machine, for the time when W&B is away.
 
-        RegistryUnavailable when there is no such copy.
+        RegistryUnavailable when there is no such copy, DigestMismatch when it was altered.
         """
 
     @abstractmethod

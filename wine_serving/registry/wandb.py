@@ -1,7 +1,8 @@
 """A registry in a W&B project: collections are artifact collections, versions are artifacts, aliases are W&B's own.
 
 What a record holds beside W&B's own fields lies in the artifact's metadata under the key `registry`, together with
-every move of an alias to this version; the card is the artifact's description. Metadata is no part of the digest.
+every move of an alias to this version; the card is the artifact's description. Metadata is no part of the digest. W&B
+replaces it as a whole: of two who change that of one version between the same two requests, one is forgotten.
 """
 
 import contextlib
@@ -70,8 +71,8 @@ class Entry(BaseModel):
     synced_from: str | None = None  # what the version is called in the registry from which it came
 
     def as_data(self) -> dict[str, Any]:
-        """As it lies in the metadata; `pending`, unknown to older readers, only where a move was cut off."""
-        return self.model_dump(mode="json", exclude=None if self.pending else {"pending"})
+        """As it lies in the metadata."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class WandbRegistry(Registry):
@@ -119,9 +120,7 @@ class WandbRegistry(Registry):
             raise RegistryUnavailable(f"no verified copy of {ref} is kept in {self._cache}") from None
         directory = self._cache / record.digest
         with on_disk(directory, "WANDB_CACHE_DIR"):
-            intact = digest_of(digest_files(directory)) == record.digest
-        if not intact:
-            raise RegistryUnavailable(f"the copy of {record.ref} in {directory} was altered")
+            check_files(directory, record.digest, f"the copy of {record.ref} in {directory} was altered")
         return record, directory
 
     def records(self, name: str) -> list[Record]:
@@ -258,8 +257,8 @@ class WandbRegistry(Registry):
             artifacts = self._project.artifacts(KINDS[name], name)
             ours = [each for each in artifacts if _is_ours(each)]
             for each in ours:  # what is left of who was stopped after a move: the alias is about to leave it
-                if made := {move for move in _entry(each).pending if move.alias in each.aliases}:
-                    self._note(each, moves=_moves(each), pending=tuple({*_entry(each).pending} - made))
+                if each.version != artifact.version and len(made := _moves(each)) > len(_entry(each).moves):
+                    self._note(each, moves=made, pending=tuple({*_entry(each).pending} - {*made}))
             stands = _standing(ours) | {LATEST: _standing(artifacts).get(LATEST)}
             left = {move.alias for move in moves if stands.get(move.alias) in (move.previous, None)}
             self._project.point(artifact, left)
