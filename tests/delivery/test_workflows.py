@@ -2,8 +2,8 @@
 
 Needs root, buildah and RUN_WORKFLOW (a program that runs a workflow with stand-ins for remote actions, which write down
 their inputs); BASE_IMAGE names another base. The runs follow each other as in a repository's life; what one remembers
-the next finds. Each job starts with a checkout and a copy of this machine's environment, as from a cache, which
-`make environment` then makes its own.
+the next finds. Each job starts with a checkout, where `make environment` takes packages from this machine's cache. What
+costs the same in every run is done once: layers of images that are the same, and the types that mypy has found.
 """
 
 import json
@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.delivery, needs(TOOLS)]
 PLACE = "europe-west1-docker.pkg.dev/a-project/wine-quality"
 REPOSITORY = {"full_name": "somebody/wine", "name": "wine", "owner": {"login": "somebody"}, "default_branch": "main"}
 LIMIT = 1500
+UV = ROOT / ".venv" / "bin" / "uv"
 
 
 class Run:
@@ -51,15 +52,19 @@ class Run:
             "GH_ATTESTED": self.store / "calls.jsonl",
             "CONTAINERS_REGISTRIES_CONF": folder.parent / "registries.conf",
             "BUILDAH_ISOLATION": "chroot",
+            "BUILDAH_LAYERS": "true",
             "BASE_IMAGE": BASE_IMAGE,
             "BUILD_FLAGS": " ".join(BUILD_FLAGS),
-            "PYTEST_ADDOPTS": "tests/delivery/test_what_follows.py",  # all tests have run before
+            "PYTEST_ADDOPTS": "tests/serving/test_settings.py",  # all tests have run before
             "GCLOUD_STATE": folder / "cloud",
             "GCLOUD_REVISION": shlex.join([sys.executable, str(STAND_INS / "revision.py")]),
-            "UV_CACHE_DIR": folder.parent / "packages",
+            "MYPY_CACHE_DIR": folder.parent / "types",
+            "UV_CACHE_DIR": subprocess.run(
+                [UV, "cache", "dir"], check=True, capture_output=True, text=True
+            ).stdout.strip(),
             "WORLD": folder,
         }
-        (folder / "uv").symlink_to(ROOT / ".venv" / "bin" / "uv")  # each job makes the environment its own, in seconds
+        (folder / "uv").symlink_to(UV)
         environment = os.environ | {
             "PATH": os.pathsep.join([str(folder), str(folder.parent / "bin"), PATH]),
             "CI_STUB_STORE": str(self.store),
@@ -124,7 +129,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "clone", "--quiet", ROOT, folder / "checkout"], check=True)
     origin = ["remote", "set-url", "origin", f"https://github.com/{REPOSITORY['full_name']}"]
     subprocess.run(["git", *origin], cwd=folder / "checkout", check=True)
-    shutil.copytree(ROOT / ".venv", folder / "checkout" / ".venv", symlinks=True)
     return folder
 
 
