@@ -64,9 +64,8 @@ def noted(release: Release, what: str, remedy: str) -> dict[str, str]:
         raise FailedError(f"no images were {what} from here: `make {remedy}` first")
     for part, here in origin(release).items():
         if note.get(part) != here:
-            raise FailedError(
-                f"{NOTE} names images of {part} {note.get(part)}, and here is {here}: `make {remedy}` again"
-            )
+            there = f"{NOTE} names images of {part} {note.get(part)}"
+            raise FailedError(f"{there}, and here is {here}: `make {remedy}` again")
     images: dict[str, str] = note[what]
     return images
 
@@ -74,23 +73,21 @@ def noted(release: Release, what: str, remedy: str) -> dict[str, str]:
 def make_image(engine: str, release: Release, name: str, file: str, *more: str) -> str:
     """Build an image, and give it by its id."""
     commit = origin(release)["commit"]
-    arguments = {"COMMIT": commit, "MODEL_VERSION": release.version, "SOURCE_DATE_EPOCH": "0"}
-    building = [engine, "build"]
+    flags = [f"--build-arg=COMMIT={commit}", f"--build-arg=MODEL_VERSION={release.version}"]
     if engine == "docker":  # only a builder in a container of its own gives all files one time
         alone = "docker-container" in run("docker", "buildx", "inspect")
         building = ["docker", "buildx", "build", "--output=type=docker,rewrite-timestamp=true" if alone else "--load"]
-    flags = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    else:
+        # the OCI format has no HEALTHCHECK; to their cache a LABEL is the same whatever its ARG has become
+        building = [engine, "build", "--format=docker", "--timestamp=0"]
+        labels = {"revision": commit, "version": release.version}
+        flags += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items()]
     if base := os.environ.get("BASE_IMAGE"):
         flags.append(f"--build-context=base={'docker' if engine == 'docker' else 'container'}-image://{base}")
-    if engine != "docker":
-        # the OCI format has no HEALTHCHECK; to their cache a LABEL is the same whatever its ARG has become
-        labels = {"revision": commit, "version": release.version}
-        flags += ["--format=docker", "--timestamp=0"]
-        flags += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items()]
+    flags += ["--build-arg=SOURCE_DATE_EPOCH=0", *shlex.split(os.environ.get("BUILD_FLAGS", "")), *more]
     image = f"localhost/{name}:{commit}"
     say(f"build {image} with {engine}")
-    more = (*shlex.split(os.environ.get("BUILD_FLAGS", "")), *more)
-    run(*building, *flags, *more, f"--file={file}", f"--tag={image}", ".")
+    run(*building, *flags, f"--file={file}", f"--tag={image}", ".")
     return run(engine, "images", "--quiet", "--no-trunc", image)
 
 
@@ -102,8 +99,7 @@ def build() -> None:
     NOTE.write_text(json.dumps(note))
     if place := os.environ.get("PUSH"):
         smoke()
-        targets = {name: f"{place}/{name}:{note['commit']}" for name in built}
-        note["pushed"] = {name: push(engine, image, targets[name]) for name, image in built.items()}
+        note["pushed"] = {name: push(engine, built[name], f"{place}/{name}:{note['commit']}") for name in built}
         NOTE.write_text(json.dumps(note))
     say(json.dumps(note, indent=2))
 
@@ -140,7 +136,8 @@ def wandb() -> None:
 
 def asked(engine: str, name: str, image: str, check: Callable[[str], None], *given: str) -> None:
     """Start a container of `image` and have it asked; one that is `given` W&B's address and key may write to /tmp."""
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
     say(f"start {name}, {image}")
     with started(engine, image, port, *given):
         until_answered(partial(check, f"http://127.0.0.1:{port}"), PATIENCE)
@@ -150,41 +147,27 @@ def asked(engine: str, name: str, image: str, check: Callable[[str], None], *giv
 @contextmanager
 def started(engine: str, image: str, port: int, *given: str) -> Iterator[None]:
     """A container of `image` that listens on `port`, stopped at the end; its log is shown."""
+    place = ["--network=host", "--tmpfs=/tmp"] if given else [f"--publish=127.0.0.1:{port}:{port}"]
     given = (*given, f"--env=PORT={port}")
-    if engine == "buildah":
-        with started_by_buildah(image, *given):
-            yield
-        return
-    place = ["--network=host", "--tmpfs=/tmp"] if given[1:] else [f"--publish=127.0.0.1:{port}:{port}"]
-    container = run(engine, "run", "--detach", "--read-only", "--memory=512m", "--cpus=1", *place, *given, image)
+    server = None
+    if engine == "buildah":  # sets no limits, and shares the network of the host
+        configuration: Any = json.loads(run("buildah", "inspect", "--type=image", image))["Docker"]["config"]
+        container = run("buildah", "from", "--pull-never", image)
+        words = [f"--user={configuration['User']}", *given, container, "--", *configuration["Cmd"]]
+        server = subprocess.Popen(["buildah", "run", *words])
+    else:
+        limits = ("--read-only", "--memory=512m", "--cpus=1", *place)
+        container = run(engine, "run", "--detach", *limits, *given, image)
     try:
         yield
     finally:
-        run(engine, "stop", "--time=10", container)
-        say(run(engine, "logs", container))
+        if server:
+            server.terminate()
+            server.wait(timeout=20)
+        else:
+            run(engine, "stop", "--time=10", container)
+            say(run(engine, "logs", container))
         run(engine, "rm", container)
-
-
-@contextmanager
-def started_by_buildah(image: str, *given: str) -> Iterator[None]:
-    """The same with buildah, which sets no limits and shares the network of the host."""
-    configuration: Any = json.loads(run("buildah", "inspect", "--type=image", image))["Docker"]["config"]
-    container = run("buildah", "from", "--pull-never", image)
-    words = ["buildah", "run", f"--user={configuration['User']}", *given, container, "--", *configuration["Cmd"]]
-    server = subprocess.Popen(words)
-    try:
-        yield
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-        run("buildah", "rm", container)
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class Release(NamedTuple):
 
     def golden(self) -> list[dict[str, Any]]:
         """The wines that this version must score as when it was made."""
-        reference = json.loads((EXPORT / self.model / self.version / "reference.json").read_text())
-        wines: list[dict[str, Any]] = reference["golden"]
+        reference = EXPORT / self.model / self.version / "reference.json"
+        wines: list[dict[str, Any]] = json.loads(reference.read_text())["golden"]
         return wines
 
 

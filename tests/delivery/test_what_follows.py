@@ -141,7 +141,7 @@ def candidate(promoted: FolderRegistry, bundle_copy: Path) -> FolderRegistry:
 
 
 def test_a_verdict_is_carried_out_afterwards(candidate: FolderRegistry) -> None:
-    """Production moves; verdict, front page and the records of evaluation and candidate say so; nothing is there twice."""
+    """Production moves; verdict, front page and both records say so; nothing is published twice."""
     judged = judged_by_an_evaluation(candidate, "v1", "v0")
     assert candidate.aliases(MODEL)["production"] == "v0"
     assert carry_out(judged, candidate) == "v1 is now production\n"
