@@ -68,7 +68,7 @@ class Record(BaseModel):
     run: RunRef | None = None
     inputs: tuple[str, ...] = ()  # references, as NAME:vN, to what this version was made from
     metadata: dict[str, Any] = {}
-    evaluation: dict[str, Any] | None = None  # the newest verdict on this version
+    evaluation: dict[str, Any] | None = None  # the newest verdict on this version; what became of this evaluation
     origin: str | None = None  # where in W&B it comes from: wandb:ENTITY/PROJECT/NAME:vN
 
     @property
