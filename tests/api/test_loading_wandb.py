@@ -172,7 +172,7 @@ def test_released_api_serves_no_other_bytes(
     model.write_bytes(b"\0" + model.read_bytes()[1:])
     with serving(wandb_server, image, tmp_path, WINE_REGISTRY="folder:registry") as server:
         said = httpx.get(f"{server.address}/health")
-        assert (said.status_code, wandb_server.operations.count("Viewer")) == (503, 0)
+        assert said.status_code == 503
         assert "are not those published as wine-quality:v0" in said.json()["reason"]
 
 

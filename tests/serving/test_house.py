@@ -82,12 +82,18 @@ def test_what_is_served_raises_no_refusals_of_http() -> None:
 
 
 def test_the_environment_is_read_where_settings_are_made() -> None:
-    """Beside that only by who is asked for a commit, a user or a key, and by what is started as a program."""
+    """Beside that only by who is asked for a commit, a user or W&B's key, and by what is started as a program."""
     reading = {
         name for name, path in MODULES.items() if re.search(r"environ\b|getenv|from_environment", path.read_text())
     }
     programs = {"wine_serving", "wine_serving.__main__", "wine_serving.app"}
-    domain = {"wine_serving.settings", "wine_serving.provenance", REGISTRY, f"{REGISTRY}.wandb_sdk"}
+    domain = {
+        "wine_serving.settings",
+        "wine_serving.provenance",
+        REGISTRY,
+        f"{REGISTRY}.wandb_sdk",
+        f"{REGISTRY}.looking",
+    }
     assert reading == programs | domain
 
 

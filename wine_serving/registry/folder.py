@@ -71,9 +71,6 @@ class FolderRegistry(Registry):
             )
         return directory
 
-    def cached(self, ref: str) -> tuple[Record, Path]:
-        return self.record(ref), self.fetch(ref)  # a folder is its own copy
-
     def records(self, name: str) -> list[Record]:
         found = []
         for number in sorted(self._recorded(name)):

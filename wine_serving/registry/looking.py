@@ -5,6 +5,7 @@ W&B's SDK takes more than a second, 70 MB and a helper process: whoever serves k
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -40,7 +41,8 @@ def look_up(settings: Settings) -> Found:
     if not settings.registry.startswith("wandb:"):
         return _look_up(settings)
     command = [sys.executable, "-m", "wine_serving.registry.looking", settings.model_dump_json(exclude={"api_key"})]
-    asked = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    place = os.environ | {"WANDB_CACHE_DIR": str(settings.wandb_cache)}  # the SDK itself writes there, too
+    asked = subprocess.run(command, cwd=ROOT, env=place, stdout=subprocess.PIPE, text=True, check=False)
     if asked.returncode == 0:
         return Found.model_validate_json(asked.stdout)
     if asked.returncode == REFUSED:

@@ -147,12 +147,12 @@ class Registry(ABC):
         `run`, where given, is the W&B run that uses the version.
         """
 
-    @abstractmethod
     def cached(self, ref: str) -> tuple[Record, Path]:
         """The version that `ref` was when it was last fetched on this machine, for the time when W&B is away.
 
         RegistryUnavailable when there is no such copy, DigestMismatch when it was altered.
         """
+        return self.record(ref), self.fetch(ref)  # a folder is its own copy
 
     @abstractmethod
     def records(self, name: str) -> list[Record]:
