@@ -28,7 +28,8 @@ def test_nothing_promoted_is_unhealthy_and_names_the_command(folder: FolderRegis
             answer = httpx.get(server.address + path)
             assert answer.status_code == 503
             assert "make pipeline" in answer.text
-        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 503
+        refused = httpx.post(f"{server.address}/predict", json=WINE)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
 
 
 def test_model_that_is_promoted_later_is_served_without_a_restart(

@@ -155,6 +155,7 @@ def test_command_killed_before_any_write_in_a_folder_is_completed_by_the_next(
     check_all_is_there(registry, command, moves, place / "reports")
 
 
+@pytest.mark.delivery
 def test_command_killed_before_any_change_in_wandb_is_completed_by_the_next(
     command: Command,
     checkout: Path,
