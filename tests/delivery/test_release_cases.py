@@ -29,6 +29,7 @@ pytestmark = pytest.mark.delivery
 PREFIX = "europe-west1-docker.pkg.dev/a-project/wine-quality"
 
 KEY = "a-key-of-the-test"
+WANDB_KEY = "a-key-of-wandb"
 REPORTS = "https://somebody.github.io/wine"
 LINT = {"GCLOUD_LINT": os.environ["GCLOUD_LINT"]} if "GCLOUD_LINT" in os.environ else {}
 
@@ -139,7 +140,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def first(world: World) -> subprocess.CompletedProcess[str]:
     """The first release."""
-    return world.run("release", WINE_REPORTS_URL=REPORTS, **LINT)
+    return world.run("release", WINE_REPORTS_URL=REPORTS, WANDB_API_KEY=WANDB_KEY, **LINT)
 
 
 @pytest.fixture
@@ -160,11 +161,13 @@ def test_a_first_release_that_fails_leaves_the_placeholder(world: World) -> None
 
 
 def test_the_first_release(released: World) -> None:
-    """Both services serve their new revision, whole."""
+    """Both services serve their new revision, whole; the API serves what lies in its image and asks no registry."""
     assert all(list(traffic.values()) == [100] for traffic, _ in released.serving().values())
     variables = {"WINE_API_URL": released.address(API), "WINE_REPORTS_URL": REPORTS}
     assert released.services()[UI]["env"] == variables
-    assert released.services()[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
+    variables = {"WINE_MODEL": "wine-quality:v0", "GOOGLE_CLOUD_PROJECT": "a-project"}
+    assert released.services()[API]["env"] == variables
+    assert WANDB_KEY not in (released.folder / "state" / "calls.jsonl").read_text()
     released.check_visitors()
 
 
