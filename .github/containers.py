@@ -130,12 +130,12 @@ def wandb() -> None:
     engine, release = find_engine(), read_release()
     more = ("--build-arg=LOCK=api-wandb", "--target=unbaked")
     image = make_image(engine, release, f"{API}-wandb", DOCKERFILES[API], *more)
-    given = [f"--env={name}" for name in ("WINE_REGISTRY", "WANDB_API_KEY", "WANDB_BASE_URL") if name in os.environ]
+    given = [name for name in ("WINE_REGISTRY", "WANDB_API_KEY", "WANDB_BASE_URL") if name in os.environ]
     asked(engine, f"{API}-wandb", image, ApiCheck(None, release.golden(), {}), *given)
 
 
 def asked(engine: str, name: str, image: str, check: Callable[[str], None], *given: str) -> None:
-    """Start a container of `image` and have it asked; one that is `given` W&B's address and key may write to /tmp."""
+    """Start a container of `image` and have it asked; `given` are variables of W&B, which may be on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     say(f"start {name}, {image}")
@@ -147,17 +147,17 @@ def asked(engine: str, name: str, image: str, check: Callable[[str], None], *giv
 @contextmanager
 def started(engine: str, image: str, port: int, *given: str) -> Iterator[None]:
     """A container of `image` that listens on `port`, stopped at the end; its log is shown."""
-    place = ["--network=host", "--tmpfs=/tmp"] if given else [f"--publish=127.0.0.1:{port}:{port}"]
-    given = (*given, f"--env=PORT={port}")
     server = None
     if engine == "buildah":  # sets no limits, and shares the network of the host
         configuration: Any = json.loads(run("buildah", "inspect", "--type=image", image))["Docker"]["config"]
         container = run("buildah", "from", "--pull-never", image)
-        words = [f"--user={configuration['User']}", *given, container, "--", *configuration["Cmd"]]
+        variables = [f"--env={name}={os.environ[name]}" for name in given] + [f"--env=PORT={port}"]
+        words = [f"--user={configuration['User']}", *variables, container, "--", *configuration["Cmd"]]
         server = subprocess.Popen(["buildah", "run", *words])
     else:
-        limits = ("--read-only", "--memory=512m", "--cpus=1", *place)
-        container = run(engine, "run", "--detach", *limits, *given, image)
+        limits = ("--read-only", "--memory=512m", "--cpus=1", f"--env=PORT={port}")
+        place = ["--network=host", "--tmpfs=/tmp"] if given else [f"--publish=127.0.0.1:{port}:{port}"]
+        container = run(engine, "run", "--detach", *limits, *place, *(f"--env={name}" for name in given), image)
     try:
         yield
     finally:

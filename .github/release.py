@@ -85,11 +85,11 @@ def release(settings: Settings) -> None:
     """Both services serve the new images, or what they served before."""
     carried = read_release()
     images = noted(carried, "pushed", "images PUSH=HOST/PATH")
+    reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
     cloud = settings.cloud
     before, _ = settle(cloud)
     checks: Checks = {API: ApiCheck(carried.version, carried.golden(), settings.headers()), UI: check_ui}
     secrets = "--set-secrets=WINE_API_KEY=wine-api-key:latest" if settings.key_required else "--clear-secrets"
-    reports = variable("WINE_REPORTS_URL", r"(https?://[^\s,]+)?", "an address without a comma")
     # pinned to the version that lies in the image: a service asks no registry
     pinned = f"WINE_MODEL={carried.model}:{carried.version},GOOGLE_CLOUD_PROJECT={cloud.project}"
     page = f"WINE_API_URL={before[API].url}" + (f",WINE_REPORTS_URL={reports}" if reports else "")

@@ -1,7 +1,6 @@
 """What the service is told, each thing with its type and default, and the variables that tell it."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -14,7 +13,10 @@ ROOT: Final = Path(__file__).resolve().parents[1]  # relative paths start here, 
 
 def _cache() -> Path:
     """Where versions from W&B are kept: here, or where nothing may be written (in an image), among temporary files."""
-    return Path("artifacts/cache") if os.access(ROOT, os.W_OK) else Path(tempfile.gettempdir(), "wine-quality-cache")
+    if os.access(ROOT, os.W_OK):
+        return Path("artifacts/cache")
+    # not `gettempdir`, which raises where nothing at all may be written: what lies in an image is served there, too
+    return Path(os.environ.get("TMPDIR") or "/tmp", "wine-quality-cache")  # noqa: S108
 
 
 class Settings(BaseModel):

@@ -65,6 +65,23 @@ def test_what_was_pushed_is_what_is_deployed(checkout: Path) -> None:
     assert "gcloud lists the services" in run(checkout, "release.py", "release").stderr
 
 
+ODD = {
+    "GCP_PROJECT": "a-project,another",
+    "GCP_REGION": "europe-west1 --project=another",
+    "API_ACCESS": "key,public",
+    "WINE_REPORTS_URL": "https://example.org/,WINE_API_KEY=mine",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_comma_adds_nothing_to_a_service(checkout: Path, name: str) -> None:
+    """A variable that is not what it must be is named and refused, before anybody's cloud is asked."""
+    push(checkout)
+    done = run(checkout, "release.py", "release", **{name: ODD[name]})
+    assert done.returncode == 1
+    assert f"{name}={ODD[name]!r} cannot be used: it must be" in done.stderr
+
+
 def test_images_of_another_commit_are_refused(checkout: Path) -> None:
     """What was pushed before the code changed is not what somebody deploys now."""
     push(checkout)

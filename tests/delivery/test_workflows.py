@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.conftest import ROOT
 from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, PATH, STAND_INS, UI, needs
 from tests.delivery.test_environment import PAYLOADS
 from tests.stand_ins.image_registry import ImageRegistry, image_registry
+from wine_serving.registry import MODEL
+from wine_serving.registry.folder import FolderRegistry
 
 RUN_WORKFLOW = os.environ.get("RUN_WORKFLOW", "")
 TOOLS = {"root": IS_ROOT, "buildah": shutil.which("buildah"), "RUN_WORKFLOW": RUN_WORKFLOW}
@@ -177,9 +180,17 @@ def moved(folder: Path, push: Run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def pull_request(folder: Path, moved: Run) -> Run:
-    """From a branch of the repository itself."""
+def by_hand(folder: Path, moved: Run) -> Run:
+    """Somebody promotes through the form what the push has trained."""
     assert moved.ended_well, moved.log
+    inputs = {"action": "promote", "version": "v1", "reason": "tasted and approved"}
+    return Run(folder / "by-hand", "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs})
+
+
+@pytest.fixture(scope="module")
+def pull_request(folder: Path, by_hand: Run) -> Run:
+    """From a branch of the repository itself."""
+    assert by_hand.ended_well, by_hand.log
     head = {"ref": "a-branch", "sha": COMMIT, "repo": {"full_name": "somebody/wine"}}
     request = {"number": 7, "head": head, "base": {"ref": "main"}, "user": {"login": "somebody"}}
     return Run(folder / "pull-request", "pull-request", "pull_request", {"pull_request": request, "number": 7})
@@ -276,7 +287,7 @@ def test_a_push_deploys_code_with_the_version_in_production(push: Run) -> None:
     assert push.ended_well, push.log
     verdict = push.verdict()
     assert verdict["promoted"] is False
-    assert verdict["production"]["version"] == "v0"
+    assert (verdict["candidate"]["version"], verdict["production"]["version"]) == ("v1", "v0")
     assert push.carried() == "v0"
 
 
@@ -297,19 +308,15 @@ def test_a_moved_alias_is_released_without_training(moved: Run) -> None:
     assert moved.carried() == "v0"
 
 
-@pytest.fixture(scope="module")
-def by_hand(folder: Path, moved: Run) -> Run:
-    """Somebody promotes a version through the form."""
-    assert moved.ended_well, moved.log
-    inputs = {"action": "rollback", "reason": "too sweet", "profile": "quick"}
-    return Run(folder / "by-hand", "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs})
-
-
-def test_what_a_person_asks_for_is_done_or_said(by_hand: Run) -> None:
-    """Nothing is trained; where there is nothing to roll back to, the run fails, and nothing is saved or built."""
-    assert not by_hand.ended_well
-    assert "there is nothing to roll back to" in by_hand.said
-    assert sorted(by_hand.jobs) == ["lint", "notebooks", "production", "tests"]
+def test_what_a_person_asks_for_is_done_and_kept(by_hand: Run) -> None:
+    """Nothing is trained; production moves, and the kept history says who asked and why; that version is built."""
+    assert by_hand.ended_well, by_hand.log
+    assert sorted(by_hand.jobs) == ["build", "lint", "notebooks", "production", "save", "tests"]
+    assert by_hand.carried() == "v1"
+    with tarfile.open(by_hand.store / "artifacts" / "registry" / "registry.tar.gz") as kept:
+        kept.extractall(by_hand.folder / "kept", filter="data")
+    last = FolderRegistry(by_hand.folder / "kept").history(MODEL)[-1]
+    assert (last.previous, last.version, last.reason, last.by) == ("v0", "v1", "tasted and approved", "nektos/act")
 
 
 def test_a_branch_promotes_nothing(folder: Path, moved: Run) -> None:
@@ -333,12 +340,13 @@ def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
     (comment,) = pull_request.given("sticky-pull-request-comment")
     assert comment == {"header": "verdict", "path": "reports/summary.md"}
     summary = (pull_request.store / "artifacts" / "quick-reports" / "summary.md").read_text()
-    assert "production v0" in summary
+    assert "production v1" in summary
     assert "Dataset v0;" in summary
     assert {"quick-reports", "04_evaluation.html"} <= pull_request.artifacts()
 
 
-def test_only_main_keeps_the_registry(moved: Run, pull_request: Run) -> None:
-    """Three runs on main, three assets; the pull request left none."""
+def test_only_main_keeps_the_registry(folder: Path, pull_request: Run) -> None:
+    """Four runs on main have left the newest three assets; the pull request left none."""
     assert pull_request.ended_well, pull_request.log
-    assert len([*(moved.folder.parent / "releases" / "registry").iterdir()]) == 3
+    kept = sorted(path.name for path in (folder / "releases" / "registry").iterdir())
+    assert kept == [f"registry-{number:06d}.tar.gz" for number in (2, 3, 4)]
