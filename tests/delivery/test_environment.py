@@ -358,16 +358,22 @@ def test_locks_hold_every_declared_package() -> None:
     assert [str(each) for each in declared if not any(v in each.specifier for v in locked.get(each.name, set()))] == []
 
 
+@pytest.fixture(scope="module")
+def index() -> str:
+    """The package index of this machine, which uv has to be told."""
+    configured = run(sys.executable, "-m", "pip", "config", "get", "global.index-url").stdout.strip()
+    return os.environ.get("UV_DEFAULT_INDEX", configured)
+
+
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 @pytest.mark.parametrize("platform", ["linux", "macos", "windows"])
-def test_lock_can_be_installed_everywhere(python: str, platform: str, tmp_path: Path) -> None:
+def test_lock_can_be_installed_everywhere(index: str, python: str, platform: str, tmp_path: Path) -> None:
     """Every supported Python finds a wheel of everything, with its hash, on every platform."""
-    index = run(sys.executable, "-m", "pip", "config", "get", "global.index-url").stdout.strip()
     found = run(
         *(sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--require-hashes", "--only-binary", ":all:"),
         *("--python-version", python, "--python-platform", platform, "--target", str(tmp_path)),
         *("--requirement", "requirements/dev.txt"),
-        UV_DEFAULT_INDEX=os.environ.get("UV_DEFAULT_INDEX", index),
+        UV_DEFAULT_INDEX=index,
         MACOSX_DEPLOYMENT_TARGET="14.0",  # the oldest that onnxruntime supports
     )
     assert found.returncode == 0, found.stderr
