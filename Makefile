@@ -88,7 +88,7 @@ sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGIST
 # Quality. Several tests at once share the cores, so that none of them takes all: each computes in one thread.
 test: $(READY)  ## all tests that need no root and no network
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 \
-	$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check && $(PY) -m ruff format --check
 	@$(PY) -m mypy && $(PY) requirements/environment.py check-notebooks

@@ -4,6 +4,7 @@ Split, evaluation and comparison go by this one rule.
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import combinations
 
 import numpy as np
@@ -36,9 +37,10 @@ def groups(table: pd.DataFrame, differing: int = DIFFERING) -> NDArray[np.int32]
     """
     number = np.arange(len(table))
     links = [_in_steps(table).query_pairs(REACH, p=np.inf, output_type="ndarray")]
+    values = {name: pd.factorize(table[name])[0] for name in MEASUREMENTS}
     for kept in _kept(differing):
-        alike = table.groupby(kept).ngroup().to_numpy()
-        first = pd.Series(number).groupby(alike).transform("first").to_numpy()
+        alike = reduce(_both, [values[name] for name in kept])
+        first = np.unique(alike, return_index=True)[1][alike]
         links.append(np.column_stack([number, first])[number != first])
     pairs = np.unique(np.concatenate(links), axis=0)
     graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(table), len(table)))
@@ -53,6 +55,11 @@ def known(table: pd.DataFrame, seen: pd.DataFrame) -> NDArray[np.bool_]:
     for kept in _kept(DIFFERING):
         found |= pd.MultiIndex.from_frame(table[kept]).isin(pd.MultiIndex.from_frame(seen[kept]))
     return found
+
+
+def _both(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One code from 0 for each pair of codes, shape (n,); faster than grouping by all columns at once."""
+    return pd.factorize(one * len(other) + other)[0]
 
 
 def _in_steps(table: pd.DataFrame) -> cKDTree:

@@ -16,6 +16,7 @@ import nbformat
 import pytest
 import wandb
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 from tests.conftest import ROOT
@@ -59,15 +60,30 @@ class Cells:
     def run(self, *, before: str | None = None) -> Self:
         """Run the cells up to the one tagged `before`, or all; raises what a cell raises."""
         while self._waiting and before not in self._waiting[0].tags:
-            cell = self._waiting.pop(0)
-            with warnings.catch_warnings():  # they are shown to who reads the notebook, and stop nothing
-                warnings.simplefilter("default")
-                self._shell.run_cell(cell.source, silent=True).raise_error()
-            if "parameters" in cell.tags:
-                self.names.update(self._parameters)
+            self._execute(self._waiting.pop(0))
         plt.close("all")
         assert self._waiting or not before, f"no cell is tagged {before!r}"
         return self
+
+    def shown_twice(self) -> Iterator[tuple[Cell, str, str]]:
+        """Run each cell twice in a row: the cell, and what it showed in text either time."""
+        self._shell.ast_node_interactivity = "last_expr"  # shown as in a notebook
+        for cell in self._waiting:
+            first, again = self._shown(cell), self._shown(cell)
+            yield cell, first, again
+            plt.close("all")
+
+    def _shown(self, cell: Cell) -> str:
+        with capture_output() as shown:
+            self._execute(cell, silent=False)
+        return "".join([shown.stdout, *(output.data.get("text/plain", "") for output in shown.outputs)])
+
+    def _execute(self, cell: Cell, *, silent: bool = True) -> None:
+        with warnings.catch_warnings():  # they are shown to who reads the notebook, and stop nothing
+            warnings.simplefilter("default")
+            self._shell.run_cell(cell.source, silent=silent).raise_error()
+        if "parameters" in cell.tags:
+            self.names.update(self._parameters)
 
     def change(self, tag: str, old: str, new: str) -> Self:
         """Edit the one cell with that tag, as a data scientist would."""

@@ -1,4 +1,9 @@
-"""What tests share: a clean environment, a small real bundle and a registry of its own for each test."""
+"""What tests share: a clean environment, a small real bundle and a registry of its own for each test.
+
+What takes seconds is made once for a module, at its top, and only looked at: the pipeline through the runner in
+notebooks/test_run.py (`pipeline`, and `continued` by a next version), against W&B in notebooks/test_tracking.py
+(`tracked`), on another table in notebooks/test_another_table.py. Elsewhere cells run in the tests' process (cells.py).
+"""
 
 import os
 import shutil
@@ -22,10 +27,16 @@ pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_
 
 
 LONGEST_FIRST = (
-    *("notebooks/test_evaluation", "notebooks/test_run", "ui/test_browser", "notebooks/test_cells_run_again"),
-    *("notebooks/test_tracking", "notebooks/test_another_table", "delivery/test_environment", "notebooks/test_audit"),
-    *("registry/test_wandb", "notebooks/test_01_data", "notebooks/test_redaction", "registry/test_copies"),
+    *("notebooks/test_run", "ui/test_browser", "notebooks/test_evaluation", "registry/test_wandb"),
+    *("notebooks/test_tracking", "delivery/test_environment", "serving/test_promotion", "notebooks/test_another_table"),
+    *("notebooks/test_audit", "notebooks/test_03_training", "api/test_loading_wandb", "notebooks/test_cells_run_again"),
+    *("registry/test_copies", "delivery/test_registry_asset", "notebooks/test_redaction", "notebooks/test_01_data"),
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as a worker often waits for a browser or a server; four at most."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

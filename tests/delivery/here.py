@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 STAND_INS = ROOT / "tests" / "stand_ins"
 PATH = os.pathsep.join([str(STAND_INS), os.environ["PATH"]])
+QUICK_PATH = os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]])  # on this Python
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 API, UI = "wine-quality-api", "wine-quality-ui"
 COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout[:40]

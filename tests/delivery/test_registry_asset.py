@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.delivery.here import PATH
+from tests.delivery.here import QUICK_PATH
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
@@ -21,7 +21,7 @@ class Runner:
         self.registry = FolderRegistry(folder / "registry")
         self.store = store
         registry = f"folder:{self.registry.root}"
-        self.environment = {**os.environ, "PATH": PATH, "GH_STORE": str(store), "WINE_REGISTRY": registry}
+        self.environment = {**os.environ, "PATH": QUICK_PATH, "GH_STORE": str(store), "WINE_REGISTRY": registry}
 
     def run(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         script = [sys.executable, str(ROOT / ".github" / "registry_asset.py"), command]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.delivery.here import API, PATH, UI, export, needs
+from tests.delivery.here import API, QUICK_PATH, UI, export, needs
 from wine_serving.registry.folder import FolderRegistry
 
 pytestmark = needs({name: shutil.which(name) for name in ("bash", "jq", "sha256sum")})
@@ -21,13 +21,13 @@ DIGESTS = {API: "a" * 64, UI: "b" * 64}
 class Checkout:
     """One that is about to deploy: an export, and the note of what was pushed."""
 
-    def __init__(self, folder: Path, registry: FolderRegistry) -> None:
+    def __init__(self, folder: Path, exported: Path, model_digest: str) -> None:
         self.folder = folder
         shutil.copytree(ROOT / ".github", folder / ".github")
-        export(registry.root, folder / "artifacts" / "image")
+        shutil.copytree(exported, folder / "artifacts" / "image")
         images = {name: f"registry.example.org/{name}@sha256:{digest}" for name, digest in DIGESTS.items()}
         (folder / "artifacts" / "containers.json").write_text(json.dumps({"commit": COMMIT, "pushed": images}))
-        self.digests = [*DIGESTS.values(), registry.record("wine-quality:production").digest]
+        self.digests = [*DIGESTS.values(), model_digest]
 
     def attest(self, number: int | None = None, **differing: Any) -> None:
         """All three subjects; the one with the number differs."""
@@ -39,15 +39,23 @@ class Checkout:
         (self.folder / "attested").write_text("\n".join(map(json.dumps, lines)))
 
     def verify(self, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PATH": PATH, "GH_STORE": str(self.folder / "artifacts")}
+        environment = os.environ | {"PATH": QUICK_PATH, "GH_STORE": str(self.folder / "artifacts")}
         environment |= {"GH_ATTESTED": str(self.folder / "attested"), "ATTESTED_BY": "somebody/wine"} | variables
         script = [self.folder / ".github" / "verify.sh"]
         return subprocess.run(script, env=environment, check=False, capture_output=True, text=True)
 
 
+@pytest.fixture(scope="module")
+def exported(served_registry: FolderRegistry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make export` has made of production."""
+    place = tmp_path_factory.mktemp("exported") / "image"
+    export(served_registry.root, place)
+    return place
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, promoted: FolderRegistry) -> Checkout:
-    return Checkout(tmp_path / "checkout", promoted)
+def checkout(tmp_path: Path, exported: Path, served_registry: FolderRegistry) -> Checkout:
+    return Checkout(tmp_path / "checkout", exported, served_registry.record("wine-quality:production").digest)
 
 
 def test_what_the_workflow_attests_may_be_deployed(checkout: Checkout) -> None:

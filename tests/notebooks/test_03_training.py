@@ -15,7 +15,7 @@ from parameters import checked
 from recipes import ESTIMATORS
 
 from tests import tiny
-from tests.cells import Cells
+from tests.cells import Cells, environment
 from wine_serving.bundle import Bundle, OutOfFold
 from wine_serving.errors import BundleError, VersionNotFound
 from wine_serving.registry import DATASET, MODEL
@@ -39,6 +39,16 @@ def train(**parameters: object) -> Cells:
     return Cells("03_training", **(QUICK | parameters)).run()
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """The whole notebook in a registry of its own with the same dataset, for all tests that only look at it."""
+    place = tmp_path_factory.mktemp("trained")
+    registry = FolderRegistry(place / "registry")
+    tiny.publish_dataset(registry, place / "wines")
+    with environment(registry.root):
+        return train()
+
+
 def test_interactive_run_leaves_candidate_where_it_is(dataset: FolderRegistry) -> None:
     """A version is published, but the alias moves only when asked."""
     train()
@@ -47,24 +57,25 @@ def test_interactive_run_leaves_candidate_where_it_is(dataset: FolderRegistry) -
     assert dataset.aliases(MODEL) == {"latest": "v1", "candidate": "v1"}
 
 
-def test_same_training_gives_the_same_bytes(dataset: FolderRegistry) -> None:
+def test_same_training_gives_the_same_bytes(trained: Cells) -> None:
     """Nothing in a bundle varies between two runs."""
-    assert train()["record"].version == train()["record"].version == "v0"
-    assert len(dataset.records(MODEL)) == 1
+    with environment(trained["registry"].root):
+        assert train()["record"].version == trained["record"].version == "v0"
+    assert len(trained["registry"].records(MODEL)) == 1
 
 
-def test_model_is_traced_to_its_dataset_and_back(dataset: FolderRegistry) -> None:
+def test_model_is_traced_to_its_dataset_and_back(trained: Cells) -> None:
     """Lineage both ways, by version."""
-    assert train()["record"].inputs == (f"{DATASET}:v0",)
-    assert dataset.used_by(f"{DATASET}:latest") == [f"{MODEL}:v0"]
+    assert trained["record"].inputs == (f"{DATASET}:v0",)
+    assert trained["registry"].used_by(f"{DATASET}:latest") == [f"{MODEL}:v0"]
 
 
-def test_predictions_of_wines_not_seen_travel_along(dataset: FolderRegistry) -> None:
+@pytest.mark.usefixtures("dataset")
+def test_predictions_of_wines_not_seen_travel_along(trained: Cells) -> None:
     """In the dataset's order; folds depend on the split alone, so that two models can be compared wine by wine."""
     kept = []
-    for seed in (0, 1):
-        cells = train(seed=seed)
-        packed = OutOfFold.read(dataset.fetch(cells["record"].ref))
+    for cells in (trained, train(seed=1)):
+        packed = OutOfFold.read(cells["registry"].fetch(cells["record"].ref))
         assert packed
         assert packed.fold == splits.folds(cells["train"], 0).tolist()
         assert packed.quality == cells["predicted"].round(6).tolist()
@@ -73,12 +84,10 @@ def test_predictions_of_wines_not_seen_travel_along(dataset: FolderRegistry) -> 
     assert kept[0].quality != kept[1].quality
 
 
-@pytest.mark.usefixtures("dataset")
-def test_model_and_its_interval_can_be_had_from_the_bundle_and_the_wines_alone() -> None:
+def test_model_and_its_interval_can_be_had_from_the_bundle_and_the_wines_alone(trained: Cells) -> None:
     """The recipe is there in full, and half widths are those of the bundle's own answers to the calibration wines."""
-    cells = train()
-    bundle, calibration = cells["bundle"], cells["calibration"]
-    refit = recipes.refit(bundle.metadata, cells["train"])
+    bundle, calibration = trained["bundle"], trained["calibration"]
+    refit = recipes.refit(bundle.metadata, trained["train"])
     assert np.abs(refit.predict(calibration) - bundle.predict(encode_columns(calibration))).max() < 1e-5
     errors = calibration[TARGET].to_numpy() - bundle.predict(encode_columns(calibration))
     for segment, width in bundle.metadata.calibration.half_width.items():
@@ -180,36 +189,31 @@ def test_what_cannot_be_exported_is_refused_before_the_folds(edit_recipes: Calla
 
 
 @pytest.mark.usefixtures("dataset")
-def test_export_that_says_something_else_is_not_published() -> None:
+def test_export_that_says_something_else_is_not_published(trained: Cells) -> None:
     """A wrong graph stops the notebook before the registry is touched."""
-    cells = Cells("03_training", **QUICK).run(before="bundle")
-    other = Cells("03_training", **(QUICK | {"seed": 5})).run(before="bundle")
-    cells.names["exported"] = other["exported"]
+    cells = Cells("03_training", **(QUICK | {"seed": 5})).run(before="bundle")
+    cells.names["exported"] = trained["exported"]
     with pytest.raises(Exception, match=r"golden wine|differs from scikit-learn"):
         cells.run()
 
 
-@pytest.mark.usefixtures("dataset")
-def test_intervals_reach_as_far_as_the_calibration_wines_demand() -> None:
+def test_intervals_reach_as_far_as_the_calibration_wines_demand(trained: Cells) -> None:
     """The promised share of calibration wines of each colour lies inside, and no narrower width would do."""
-    cells = train()
-    for residuals, width in zip(cells["residuals"].values(), cells["half_width"].values(), strict=True):
+    for residuals, width in zip(trained["residuals"].values(), trained["half_width"].values(), strict=True):
         errors = np.abs(residuals)
         wanted = np.ceil(0.9 * (len(errors) + 1))
         assert (errors <= width).sum() >= wanted
         assert (errors < width).sum() < wanted
 
 
-@pytest.mark.usefixtures("dataset")
-def test_test_wines_are_never_opened(dataset: FolderRegistry) -> None:
+def test_test_wines_are_never_opened(dataset: FolderRegistry, trained: Cells) -> None:
     """Without them the training is the same, byte for byte."""
-    digest = train()["record"].digest
     test = dataset.root / DATASET / "v0" / "test.parquet"
     kept = hashlib.sha256(test.read_bytes()).hexdigest()
     opened: list[str] = []
     cells = Cells("03_training", **QUICK).run(before="begin")
     cells.names["pd"] = watched(opened)
-    assert cells.run()["record"].digest == digest
+    assert cells.run()["record"].digest == trained["record"].digest
     assert opened == ["train.parquet", "calibration.parquet"]
     assert hashlib.sha256(test.read_bytes()).hexdigest() == kept
 

@@ -106,9 +106,15 @@ def test_another_table_is_trained_judged_and_served(dairy: Path, tmp_path: Path)
         dairy / "reports",
     ]
     stages = ["01_data", "02_eda", "03_training", "04_evaluation"]
-    few = ["-p", "n_trees", "2", "-p", "n_folds", "2", "-p", "n_resamples", "200", "-p", "data_dir", str(dairy)]
+    few = {"n_trees": 2, "n_folds": 2, "n_estimators": 15, "min_samples_leaf": 10, "n_resamples": 100}
+    typed = [word for name, value in few.items() for word in ("-p", name, str(value))]
     done = subprocess.run(
-        [*command, *stages, *few], capture_output=True, text=True, check=False, env=given | variables, cwd=dairy
+        [*command, *stages, *typed, "-p", "data_dir", str(dairy)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=given | variables,
+        cwd=dairy,
     )
     assert done.returncode == 0, done.stderr
     assert "Promoted: v0 is now production" in done.stdout

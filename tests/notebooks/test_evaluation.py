@@ -25,7 +25,10 @@ from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import INPUTS, SEGMENT, SEGMENTS, TARGET, encode_columns
 from wine_serving.verdict import Verdict
 
-TREES = 25
+FOREST = {
+    "n_estimators": 15,
+    "min_samples_leaf": 10,
+}  # small enough to be quick, and clearly better than a straight line
 REFIT = "differs from its refit by"
 
 
@@ -44,7 +47,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
 def before_fit(registry: FolderRegistry) -> dict[str, Any]:
     """What a training knows when all that is left is to fit: what is tampered with starts from there."""
     with environment(registry.root):
-        cells = Cells("03_training", seed=2, n_estimators=TREES).run(before="fit")
+        cells = Cells("03_training", seed=2, **FOREST).run(before="fit")
         return dict(cells.names)
 
 
@@ -73,7 +76,7 @@ def in_that_registry(registry: FolderRegistry) -> Iterator[None]:
 
 def trained(seed: int, dataset: str = f"{DATASET}:v0", **given: Any) -> Cells:
     """03_training up to where it packs a bundle, with few trees."""
-    options = {"seed": seed, "n_estimators": TREES, "dataset": dataset} | given
+    options = FOREST | {"seed": seed, "dataset": dataset} | given
     return Cells("03_training", **options).run(before="bundle")
 
 
@@ -132,7 +135,7 @@ def in_metadata(**update: Any) -> Callable[[Path], None]:
 
 def judged(candidate: str, **parameters: Any) -> Cells:
     """04_evaluation with its verdict, neither drawn nor carried out."""
-    options = {"candidate": candidate, "n_resamples": 500} | parameters
+    options = {"candidate": candidate, "n_resamples": 100} | parameters
     return Cells("04_evaluation", **options).run(before="headline")
 
 
@@ -352,7 +355,7 @@ def test_gain_that_is_shown_promotes_and_one_that_is_made_up_does_not(
     own: FolderRegistry, fair: str, tmp_path: Path
 ) -> None:
     """Against a smaller model; the folds that tip the scale are fitted again."""
-    small = trained(3, n_estimators=10).run()["record"].version
+    small = trained(3, n_estimators=5, min_samples_leaf=3).run()["record"].version
     standing = own.aliases(MODEL)[PRODUCTION]
     own.move_alias(MODEL, PRODUCTION, small, reason="worse", by="a test")
     cells = judged(fair, promote="always")

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,7 +17,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, expect
 
-from tests import frozen, servers, tiny
+from tests import servers, tiny
 from tests.browser import DESKTOP, PHONE, barriers
 from tests.cells import Cells, environment
 from tests.conftest import ROOT
@@ -29,7 +29,8 @@ from wine_serving.schema import encode_columns
 pytestmark = pytest.mark.timeout(900)  # notebooks in kernels of their own
 STAGES = ("01_data", "02_eda", "03_training", "04_evaluation")
 INTERACTIVE = (*STAGES[1:], "compare", STAGES[0])
-FEW = ("-p", "n_resamples", "200")  # what tests need not know exactly
+FOREST = {"n_estimators": 15, "min_samples_leaf": 10}  # half the time of the profile's, and as good
+FEW = {"n_resamples": 100}  # what tests need not know exactly
 QUICK = yaml.safe_load((ROOT / "notebooks" / "profiles" / "quick.yaml").read_text())
 
 
@@ -41,10 +42,17 @@ class Pipeline(NamedTuple):
     printed: str
 
 
-def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The runner on this registry, offline, as make starts it."""
+def typed(parameters: Mapping[str, object]) -> list[str]:
+    """The options that give notebooks these values."""
+    return [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+
+
+def run(
+    registry: FolderRegistry, reports: Path, *arguments: str, tracked: str = "disabled"
+) -> subprocess.CompletedProcess[str]:
+    """The runner on this registry, as make starts it; `tracked` is W&B's mode, which costs a second a notebook."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
-    variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "offline", "WANDB_DIR": str(reports.parent)}
+    variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": tracked, "WANDB_DIR": str(reports.parent)}
     variables["MPLBACKEND"] = "agg"  # as many a machine without a screen has it: figures belong in reports all the same
     command: list[str | Path] = [
         sys.executable,
@@ -60,20 +68,38 @@ def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The first run on an empty registry."""
+    """The first run on an empty registry, with nobody logged in at W&B; all tests of this module look at it."""
     place = tmp_path_factory.mktemp("pipeline")
     registry = FolderRegistry(place / "registry")
-    done = run(registry, place / "reports", *STAGES, "-p", "n_trees", "2", *FEW)
+    done = run(registry, place / "reports", *STAGES, *typed(FOREST | FEW | {"n_trees": 2}), tracked="offline")
     assert done.returncode == 0, done.stderr
     return Pipeline(registry, place / "reports", done.stdout)
+
+
+@pytest.fixture(scope="module")
+def continued(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A copy that has gone on: the next version, judged with its verdict.json elsewhere, and compared."""
+    place = tmp_path_factory.mktemp("continued")
+    registry, reports = copied(pipeline, place)
+    with environment(registry.root):
+        Cells("03_training", seed=1, **QUICK["03_training"] | FOREST).run()
+    elsewhere = FEW | {"a": "v0", "b": "v1", "reports": place / "elsewhere"}
+    done = run(registry, reports, "04_evaluation", "compare", *typed(elsewhere))
+    assert done.returncode == 0, done.stderr
+    return Pipeline(registry, reports, done.stdout)
+
+
+def copied(pipeline: Pipeline, place: Path) -> tuple[FolderRegistry, Path]:
+    """Its registry and its reports."""
+    for name in ("registry", "reports"):
+        shutil.copytree(pipeline.reports.parent / name, place / name)
+    return FolderRegistry(place / "registry"), place / "reports"
 
 
 @pytest.fixture
 def own(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
     """A copy that a test may change."""
-    for name in ("registry", "reports"):
-        shutil.copytree(pipeline.reports.parent / name, tmp_path / name)
-    return Pipeline(FolderRegistry(tmp_path / "registry"), tmp_path / "reports", pipeline.printed)
+    return Pipeline(*copied(pipeline, tmp_path), pipeline.printed)
 
 
 def test_run_ends_with_verdict_metrics_and_where_the_report_is(pipeline: Pipeline) -> None:
@@ -127,32 +153,26 @@ def test_same_again_publishes_nothing_and_says_unchanged(own: Pipeline) -> None:
     before = {name: len(own.registry.records(name)) for name in (DATASET, MODEL, EVALUATION)}
     with environment(own.registry.root):
         Cells("01_data").run()
-        Cells("03_training", **QUICK["03_training"]).run()
-    done = run(own.registry, own.reports, "04_evaluation", *FEW)
-    assert done.returncode == 0, done.stderr
-    assert "Verdict: unchanged" in done.stdout
+        Cells("03_training", **QUICK["03_training"] | FOREST).run()
+        cells = Cells("04_evaluation", **QUICK["04_evaluation"] | FEW, reports=str(own.reports)).run()
+    assert cells["judgement"].told()[0] == "Verdict: unchanged"
     assert {name: len(own.registry.records(name)) for name in before} == before
     assert len(own.registry.history(MODEL)) == 1
     assert json.loads((own.reports / "verdict.json").read_text())["decided_before"] == 1
-    assert "this test split has decided once before" in (own.reports / "04_evaluation.html").read_text()
+    assert "this test split has decided once before" in cells["opening"]
 
 
-def test_verdict_that_is_published_is_the_one_that_was_reached(own: Pipeline, tmp_path: Path) -> None:
+def test_verdict_that_is_published_is_the_one_that_was_reached(pipeline: Pipeline, continued: Pipeline) -> None:
     """Not an older one that lies in the reports: its copy may go anywhere."""
-    old = json.loads((own.reports / "verdict.json").read_text())
+    old, kept = (json.loads((each.reports / "verdict.json").read_text()) for each in (pipeline, continued))
     assert old["candidate"]["version"] == "v0"
-    shutil.copytree(frozen.unpack_registry(tmp_path / "kept") / MODEL / "v1", tmp_path / "other")
-    inputs = own.registry.record(f"{MODEL}:v0").inputs
-    own.registry.publish(tmp_path / "other", MODEL, kind="model", aliases=["candidate"], inputs=inputs)
-    done = run(own.registry, own.reports, "04_evaluation", "-p", "reports", str(tmp_path / "copy"), *FEW)
-    assert done.returncode == 0, done.stderr
-    reached = json.loads((tmp_path / "copy" / "verdict.json").read_text())
-    published = own.registry.records(EVALUATION)[-1]
+    reached = json.loads((continued.reports.parent / "elsewhere" / "verdict.json").read_text())
+    published = continued.registry.records(EVALUATION)[-1]
     assert reached["candidate"]["version"] == "v1"
     assert published.metadata == reached | {"report": None}
-    assert own.registry.record(f"{MODEL}:v1").evaluation == reached | {"report": published.ref}
-    assert f"Verdict: {reached['verdict']}" in done.stdout
-    assert json.loads((own.reports / "verdict.json").read_text()) == old
+    assert continued.registry.record(f"{MODEL}:v1").evaluation == reached | {"report": published.ref}
+    assert f"Verdict: {reached['verdict']}" in continued.printed
+    assert kept == old
 
 
 def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:
@@ -234,17 +254,13 @@ def test_notebooks_run_interactively_with_their_defaults(small: FolderRegistry, 
     assert left_alone(small)
 
 
-def test_next_version_has_its_place_in_history_and_is_compared(own: Pipeline) -> None:
+def test_next_version_has_its_place_in_history_and_is_compared(continued: Pipeline) -> None:
     """What changed, a trend, and a link to either report; then both versions side by side."""
-    with environment(own.registry.root):
-        Cells("03_training", seed=1, **QUICK["03_training"]).run()
-    done = run(own.registry, own.reports, "04_evaluation", "compare", "-p", "a", "v0", "-p", "b", "v1", *FEW)
-    assert done.returncode == 0, done.stderr
-    front = (own.reports / "index.html").read_text()
+    front = (continued.reports / "index.html").read_text()
     assert "seed 0 → 1" in front
     assert re.search(r'aria-label="Test RMSE of each candidate[^"]*: v0 0\.\d{3}, v1 0\.\d{3}"', front)
     assert all(f'href="history/{version}/04_evaluation.html"' in front for version in ("v0", "v1"))
-    page = (own.reports / "compare.html").read_text()
+    page = (continued.reports / "compare.html").read_text()
     for said in ("parameter seed", "v1 minus v0", "apart"):
         assert said in page
     assert "hyperparameter max_depth" not in page, "it is unset in both"
@@ -328,7 +344,7 @@ def test_front_page_leads_to_everything(pipeline: Pipeline) -> None:
 # Reports as a reviewer opens them: from disk, in a browser
 
 Sight = tuple[tuple[int, int], Literal["light", "dark"]]
-SIGHTS: list[Sight] = [(PHONE, "dark"), (DESKTOP, "light"), (PHONE, "light")]  # as it is loaded, and turned twice
+SIGHTS: list[Sight] = [(PHONE, "dark"), (DESKTOP, "light")]  # as it is loaded, and turned; axe takes seconds each
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.stand_ins.wandb_server.store import Run
 
 pytestmark = pytest.mark.timeout(900)
 STAGES = ("01_data", "03_training", "04_evaluation")
-FEW = ("-p", "n_resamples", "200")
+FEW = ("-p", "n_resamples", "100", "-p", "n_estimators", "15", "-p", "min_samples_leaf", "10")
 
 
 class Tracked(NamedTuple):
@@ -74,7 +74,7 @@ def test_each_notebook_is_one_finished_run_of_one_group(tracked: Tracked) -> Non
     assert {run.state for run in runs} == {"finished"}
     assert len({run.group for run in runs}) == 1
     assert tracked.run("03_training").parameters["estimator"] == "random_forest"
-    assert tracked.run("04_evaluation").parameters["n_resamples"] == 200
+    assert tracked.run("04_evaluation").parameters["n_resamples"] == 100
     assert all(run.commit for run in runs)
 
 
