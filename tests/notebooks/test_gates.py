@@ -231,9 +231,9 @@ def test_gates_cite_what_was_simulated(fair: Case) -> None:
     """Counts that lie beside them, in words: never figures typed by hand."""
     counts = json.loads((ROOT / "notebooks" / "gates.json").read_text())
     assert counts == SIMULATED
-    stopped, n = counts["not worse"]["fair candidates stopped"]
+    stopped = counts["not worse"]["fair candidates stopped"]
     (gate,) = [gate for gate in judge(fair) if gate.name == "not worse than production"]
-    assert f"{stopped} of {n} fair candidates stopped" in gate.why
+    assert f"{stopped['found']} of {stopped['of']} fair candidates stopped" in gate.why
 
 
 def test_every_gate_says_why_its_bound_is_where_it_is(fair: Case) -> None:
