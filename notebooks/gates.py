@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -104,15 +104,16 @@ def not_worse_than_best(case: Case) -> Gate | None:
     return Gate.judge(name, measured, "upper below", case.bounds["margin"], why, "ΔRMSE")
 
 
-def not_worse_on_color(part: str, case: Case) -> Gate | None:
+def not_worse_on_color(part: str, than: Literal["production", "best"], case: Case) -> Gate | None:
     """A loss on either colour declines as soon as it cannot be ruled out."""
-    if not compared(case) or part not in case.slices:
+    other = case.best if than == "best" else than
+    if other is None or not compared(case) or part not in case.slices:
         return None
     fewest = min(COLORS, key=lambda name: case.slices[name].sum() if name in case.slices else np.inf)
     kind, margin = ("rare", "rare_color_margin") if part == fewest else ("common", "color_margin")
     why = f"what so few wines can rule out, and fair seeds keep to; {rates(f'not worse on the {kind} colour')}"
-    measured = case.difference("production", part)
-    return Gate.judge(f"not worse on {part}", measured, "upper below", case.bounds[margin], why, "ΔRMSE")
+    name = f"not worse on {part}" + (f" than {other}, best so far" if than == "best" else "")
+    return Gate.judge(name, case.difference(other, part), "upper below", case.bounds[margin], why, "ΔRMSE")
 
 
 def not_worse_on_band(part: str, case: Case) -> Gate | None:
@@ -375,7 +376,7 @@ GATES: Final[list[Callable[[Case], Gate | None]]] = [
     reproduced,
     not_worse_than_production,
     not_worse_than_best,
-    *(partial(not_worse_on_color, part) for part in COLORS),
+    *(partial(not_worse_on_color, part, than) for than in ("production", "best") for part in COLORS),
     *(partial(not_worse_on_band, part) for part in BANDS),
     better_than_production,
     out_of_fold_reproduced,

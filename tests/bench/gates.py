@@ -207,8 +207,8 @@ def fails(gate: Gate | None) -> bool:
 
 ASKED: Final[dict[str, list[Callable[[Case], Gate | None]]]] = {
     "not worse": [gates.not_worse_than_production],
-    "not worse on the rare colour": [partial(gates.not_worse_on_color, "red wines")],
-    "not worse on the common colour": [partial(gates.not_worse_on_color, "white wines")],
+    "not worse on the rare colour": [partial(gates.not_worse_on_color, "red wines", "production")],
+    "not worse on the common colour": [partial(gates.not_worse_on_color, "white wines", "production")],
     "not worse on a band": [partial(gates.not_worse_on_band, band) for band in BANDS],
     "coverage": [partial(gates.coverage, color) for color in SEGMENTS],
     "fits its training wines": [gates.fits_training_wines],

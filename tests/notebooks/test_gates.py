@@ -146,6 +146,10 @@ WRONG: dict[str, tuple[Callable[[Case], Case], str]] = {
     "off on every wine": (lambda case: blurred(case, case.test[TARGET] > 0, 0.5), "not worse than production"),
     "worse than what stood once": (lambda case: blurred(case, case.test[TARGET] > 0, 0.5), "not worse than v3"),
     "off on red wines": (lambda case: blurred(case, case.test[SEGMENT] == "red", 0.9), "not worse on red wines"),
+    "worse on white wines than what stood once": (
+        lambda case: blurred(case, case.test[SEGMENT] == "white", 0.5),
+        "not worse on white wines than v3",
+    ),
     "off on one grade": (lambda case: blurred(case, case.test[TARGET] == 7, 1.2), "not worse on grade 7"),
     "a constant": (lambda case: blurred(case, case.test[TARGET] > 0, 9), "better than mean"),
     "intervals that miss": (lambda case: blurred(case, case.test[SEGMENT] == "red", 1.5), "coverage of red wines"),
