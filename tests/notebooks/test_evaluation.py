@@ -477,10 +477,12 @@ def test_one_verdict_is_one_published_evaluation(own: FolderRegistry, fair: str,
     assert len(own.records(EVALUATION)) == published_so_far
 
 
-@pytest.mark.usefixtures("own")
-def test_verdict_is_data_about_each_slice(fair: str, tmp_path: Path) -> None:
-    """What readers of verdict.json find: slices with their wines, differences, coverage, parameters."""
+def test_verdict_is_data_about_each_slice(
+    own: FolderRegistry, fair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What readers of verdict.json find: slices with their wines, differences, coverage, parameters, and no secret."""
     reports = str(tmp_path / "reports")
+    monkeypatch.setenv("DEPLOY_TOKEN", reports)
     Cells("04_evaluation", candidate=fair, n_resamples=200, reports=reports).run()
     verdict = Verdict.read((tmp_path / "reports" / "verdict.json").read_bytes())
     assert verdict.difference
@@ -490,6 +492,9 @@ def test_verdict_is_data_about_each_slice(fair: str, tmp_path: Path) -> None:
     assert sum(int(str(wines[f"{color} wines"])) for color in SEGMENTS) == wines["all wines"]
     assert set(verdict.coverage) == set(SEGMENTS)
     assert verdict.parameters["n_resamples"] == 200
+    published = own.records(EVALUATION)[-1]
+    assert verdict.parameters["reports"] == published.metadata["parameters"]["reports"] == "[redacted]"
+    assert reports not in (own.fetch(published.ref) / "verdict.json").read_text()
     assert {"margin", "color_margin", "rare_color_margin", "min_wines", "seed"} <= set(verdict.parameters)
 
 
