@@ -39,10 +39,11 @@ SIMULATED: Final[dict[str, dict[str, dict[str, float]]]] = json.loads(
 def rates(gate: str) -> str:
     """How often a gate was wrong and how often right, as simulated: counts from gates.json, in words.
 
-    Where several candidates share a split, the standard error of their share, which knows that, stands behind.
+    Where candidates share a split, the number of splits and a standard error that knows it stand behind.
     """
     counts = [
-        f"{each['found']} of {each['of']} {name}" + (f" (± {each['error']:.1%})" if each["error"] else "")
+        f"{each['found']} of {each['of']} {name}"
+        + (f" ({each['splits']} splits, ± {each['error']:.1%})" if each["splits"] < each["of"] else "")
         for name, each in SIMULATED[gate].items()
     ]
     return f"simulated: {', '.join(counts)}"

@@ -2,9 +2,11 @@
 
 UCI's wines are split anew for each draw, models are fitted on the training wines, honest ones and others, and the gates
 themselves judge them. Forests are those that `make pipeline` trains. A forest is a mean of trees that know nothing of
-each other, so that any hundred of a larger stock are a forest: one stock gives many candidates. Those share a split,
-and some of their trees, which errors count by: what is counted goes to notebooks/gates.json, which every gate cites,
-with a standard error over splits. It takes an hour of two cores, so it runs only when named: `make bench ONLY=gates`.
+each other, so that any hundred of a larger stock are a forest: one stock gives many candidates. Pairs of them share no
+tree; in a sequence they share some, which makes differences and the errors of these smaller alike. All share a split:
+what is counted goes to notebooks/gates.json, which every gate cites, with a standard error over splits (it says nothing
+where all were found, or none). It takes three quarters of an hour of CPU time, so it runs only when it is named:
+`make bench ONLY=gates`.
 """
 
 import json
