@@ -81,6 +81,11 @@ class Case:
         masks |= {name: grade.between(*ends).to_numpy() for name, ends in BANDS.items()}
         return {name: rows for name, rows in masks.items() if rows.any()}
 
+    @cached_property
+    def of_training(self) -> Bootstrap:
+        """Resamples of the training wines."""
+        return Bootstrap(self.splits["train"]["group"], self.resamples.n, self.resamples.seed)
+
     def wines(self, other: str, part: str = ALL) -> Mask:
         """Which wines of a slice a comparison with `other` is about: those that it has not seen."""
         return self.slices[part] & (self.unseen if other not in OWN else True)

@@ -20,6 +20,8 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 from traitlets.config import Config
 
+from wine_serving import errors
+
 SCHEME = "redacted://"  # papermill finds RedactedFiles by it
 DIED = "its kernel died, most often because memory ran out: ask for less, or close other programs"
 SLOWEST = 5
@@ -88,7 +90,8 @@ def execute(notebook: Path, parameters: dict[str, Any], executed: Path, tell: Ca
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
     except PapermillExecutionError as error:
-        raise Stopped(f"{error.ename}: {error.evalue}") from None
+        ours = hasattr(errors, error.ename)  # its sentence says enough
+        raise Stopped(error.evalue if ours else f"{error.ename}: {error.evalue}") from None
     if not bar:
         tell(f"The {SLOWEST} slowest cells:")
         for line in slowest(done):

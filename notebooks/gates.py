@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 from case import BANDS, COLORS, SAME, Case, exported
 from joblib import Parallel, delayed
 from recipes import refit
-from resampling import ENDS, Bootstrap, Estimate, Floats, mean_estimate, rmse_difference
+from resampling import ENDS, Estimate, Floats, mean_estimate, rmse_difference
 from scipy.stats import betabinom
 
 from wine_serving.bundle import MODEL_FILE, Bundle, OutOfFold
@@ -31,12 +31,21 @@ DECIDING: Final = ("scikit-learn", "numpy", "skl2onnx")  # packages whose versio
 OTHER_SEED: Final = 0.005  # beyond either end of a 99 % interval
 TOO_GOOD: Final = (-2.33, -0.02)  # z of the gain on test wines over that on calibration wines; ΔRMSE
 CALLS: Final = 200  # predictions of one wine that are timed
-SIMULATED: Final[dict[str, dict[str, list[int]]]] = json.loads(Path(__file__).with_name("gates.json").read_bytes())
+SIMULATED: Final[dict[str, dict[str, dict[str, float]]]] = json.loads(
+    Path(__file__).with_name("gates.json").read_bytes()
+)
 
 
 def rates(gate: str) -> str:
-    """How often a gate was wrong and how often right, as simulated: counts from gates.json, in words."""
-    counts = [f"{found} of {n} {name}" for name, (found, n) in SIMULATED[gate].items()]
+    """How often a gate was wrong and how often right, as simulated: counts from gates.json, in words.
+
+    Where candidates share a split, the number of splits and a standard error that knows it stand behind.
+    """
+    counts = [
+        f"{each['found']} of {each['of']} {name}"
+        + (f" ({each['splits']} splits, ± {each['error']:.1%})" if each["splits"] < each["of"] else "")
+        for name, each in SIMULATED[gate].items()
+    ]
     return f"simulated: {', '.join(counts)}"
 
 
@@ -96,15 +105,16 @@ def not_worse_than_best(case: Case) -> Gate | None:
     return Gate.judge(name, measured, "upper below", case.bounds["margin"], why, "ΔRMSE")
 
 
-def not_worse_on_color(part: str, case: Case) -> Gate | None:
+def not_worse_on_color(part: str, than: Literal["production", "best"], case: Case) -> Gate | None:
     """A loss on either colour declines as soon as it cannot be ruled out."""
-    if not compared(case) or part not in case.slices:
+    other = case.best if than == "best" else than
+    if other is None or not compared(case) or part not in case.slices:
         return None
     fewest = min(COLORS, key=lambda name: case.slices[name].sum() if name in case.slices else np.inf)
     kind, margin = ("rare", "rare_color_margin") if part == fewest else ("common", "color_margin")
     why = f"what so few wines can rule out, and fair seeds keep to; {rates(f'not worse on the {kind} colour')}"
-    measured = case.difference("production", part)
-    return Gate.judge(f"not worse on {part}", measured, "upper below", case.bounds[margin], why, "ΔRMSE")
+    name = f"not worse on {part}" + (f" than {other}, best so far" if than == "best" else "")
+    return Gate.judge(name, case.difference(other, part), "upper below", case.bounds[margin], why, "ΔRMSE")
 
 
 def not_worse_on_band(part: str, case: Case) -> Gate | None:
@@ -294,9 +304,9 @@ def residuals_as_recorded(case: Case) -> Gate:
 def fits_training_wines(case: Case) -> Gate:
     """On the wines that it was fitted on, a model is better than elsewhere."""
     why = f"where it was fitted it is at least as good, or its inputs are confused; {rates('fits its training wines')}"
-    resamples, mse = _of_training(case, case.splits["train"])
+    mse = _of_training(case, case.splits["train"])
     limit = case.measure("candidate")["rmse"].high
-    return Gate.judge("fits its training wines", resamples.interval(np.sqrt(mse)), "at most", limit, why, "RMSE")
+    return Gate.judge("fits its training wines", case.of_training.interval(np.sqrt(mse)), "at most", limit, why, "RMSE")
 
 
 def knows_colors(case: Case) -> Gate:
@@ -304,16 +314,15 @@ def knows_colors(case: Case) -> Gate:
     other = dict(zip(SEGMENTS, SEGMENTS[::-1], strict=True))
     train = case.splits["train"]
     swapped = train.assign(**{SEGMENT: train[SEGMENT].map(other)})
-    (resamples, mse), (_, mse_swapped) = (_of_training(case, table) for table in (train, swapped))
+    mse, mse_swapped = (_of_training(case, table) for table in (train, swapped))
     why = f"surely better with every colour swapped means trained with colours swapped; {rates('knows colours')}"
-    measured = resamples.interval(np.sqrt(mse) - np.sqrt(mse_swapped))
+    measured = case.of_training.interval(np.sqrt(mse) - np.sqrt(mse_swapped))
     return Gate.judge("knows colours, against swapped", measured, "lower at most", 0, why, "ΔRMSE")
 
 
-def _of_training(case: Case, table: pd.DataFrame) -> tuple[Bootstrap, Floats]:
-    """Resamples of the training wines, and the mean squared errors of predictions from `table`'s inputs."""
-    resamples = Bootstrap(table["group"], case.resamples.n, case.resamples.seed)
-    return resamples, resamples.means((table[TARGET] - case.candidate.predict(encode_columns(table))) ** 2)
+def _of_training(case: Case, table: pd.DataFrame) -> Floats:
+    """The mean squared error of predictions from `table`'s inputs, of training wines as they are and resampled."""
+    return case.of_training.means((table[TARGET] - case.candidate.predict(encode_columns(table))) ** 2)
 
 
 def size(case: Case) -> Gate:
@@ -368,7 +377,7 @@ GATES: Final[list[Callable[[Case], Gate | None]]] = [
     reproduced,
     not_worse_than_production,
     not_worse_than_best,
-    *(partial(not_worse_on_color, part) for part in COLORS),
+    *(partial(not_worse_on_color, part, than) for than in ("production", "best") for part in COLORS),
     *(partial(not_worse_on_band, part) for part in BANDS),
     better_than_production,
     out_of_fold_reproduced,

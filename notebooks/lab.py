@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import redaction
 import wandb
 from IPython import get_ipython
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -106,5 +106,7 @@ def pages_so_far() -> Iterator[Path | None]:
     from pages import render  # late: nbconvert is needed here only
 
     with tempfile.TemporaryDirectory() as folder:
-        render(Path(shutil.copy(executed, folder)))
+        copy = Path(folder) / Path(executed).name
+        redaction.write(copy, Path(executed).read_text(encoding="utf-8"))  # whoever wrote it
+        render(copy)
         yield Path(folder)

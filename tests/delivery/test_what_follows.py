@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from wine_serving.promotion import by_verdict
 from wine_serving.registry import EVALUATION, MODEL
 from wine_serving.registry.folder import FolderRegistry
-from wine_serving.verdict import Verdict
+from wine_serving.verdict import MEANING, Verdict
 
 METRIC = {"value": 0.681, "low": 0.652, "high": 0.71}
 MODELS = {version: {"version": version, "metrics": {"rmse": METRIC, "r2": METRIC}} for version in ("v0", "v1", "v2")}
@@ -173,11 +173,12 @@ def test_a_quick_training_promotes_only_where_there_is_no_production(candidate: 
     assert candidate.aliases(MODEL)["production"] == "v0"
 
 
-def test_the_summary_shows_both_models_with_their_intervals(checkout: Path) -> None:
-    """A reviewer sees the verdict first, then the metrics side by side."""
-    (checkout / "reports" / "verdict.json").write_text(json.dumps(verdict("decline")))
+@pytest.mark.parametrize("word", [*MEANING])
+def test_the_summary_shows_both_models_with_their_intervals(checkout: Path, word: str) -> None:
+    """A reviewer sees the verdict first, whichever it is, then the metrics side by side."""
+    (checkout / "reports" / "verdict.json").write_text(json.dumps(verdict(word)))
     lines = ask(checkout, "summary").splitlines()
-    assert lines[0] == "## Verdict: decline"
+    assert lines[0] == f"## Verdict: {word}"
     assert "| RMSE | 0.681 (0.652 to 0.710) | 0.681 (0.652 to 0.710) |" in lines
     assert lines[-1].startswith("Dataset v0;")
 

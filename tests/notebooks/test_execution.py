@@ -1,5 +1,6 @@
 """How notebooks are executed: progress without a terminal, a kernel that dies, Ctrl-C. Tiny notebooks, real kernels."""
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,19 @@ from wine_serving.registry.folder import FolderRegistry
 
 pytestmark = pytest.mark.timeout(300)
 DIES = "import os, signal\nprint('so far', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+
+
+HOLD = json.dumps(
+    {
+        "verdict": "hold",
+        "promoted": False,
+        "reasons": ['decide by hand: make promote VERSION=v2 REASON="…"'],
+        "gates": [],
+        "dataset": {"version": "v0", "digest": "354d27480a94"},
+        "candidate": {"version": "v2"},
+        "production": {"version": "v1"},
+    }
+).encode()
 
 
 @pytest.fixture
@@ -89,11 +103,13 @@ def test_ctrl_c_ends_with_one_line(project: Path, folder: FolderRegistry) -> Non
 
 
 def test_notebook_that_only_informs_may_fail(project: Path, folder: FolderRegistry) -> None:
-    """It is said, and harms nothing."""
-    write_notebook(project, "decides", "1 + 1")
+    """It is said, and harms nothing; what was decided is told, and no verdict is an error."""
+    write_notebook(project, "decides", f"from wine_serving.verdict import Verdict; display(Verdict.read({HOLD!r}))")
     write_notebook(project, "informs", "1 / 0")
     process = start(project, folder, "decides", "--afterwards", "informs")
     said, errors = process.communicate()
     assert process.returncode == 0
     assert "decides.html" in said
+    assert "Verdict: hold" in said
+    assert "make promote VERSION=v2" in said
     assert errors == "informs stopped: ZeroDivisionError: division by zero; it only informs, what was decided stands\n"

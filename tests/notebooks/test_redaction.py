@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lab
 import nbformat
 import pytest
 from redaction import redacted  # notebooks/redaction.py
@@ -51,6 +52,20 @@ def test_planted_secret_is_in_no_file_that_a_run_leaves(fine: bool, tmp_path: Pa
         forms = {form.encode() for form in (secret, json.dumps(secret)[1:-1], secret.replace("<&", "&lt;&amp;"))}
         assert [file for file in left if any(form in file.read_bytes() for form in forms)] == []
         assert secret not in done.stdout + done.stderr
+
+
+def test_what_is_published_beside_a_verdict_shows_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notebook and page, whoever wrote the notebook that is being executed."""
+    executed = tmp_path / "04_evaluation.ipynb"
+    shown = nbformat.v4.new_output("stream", text=f"the key is {SECRETS['WANDB_API_KEY']}")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[shown])]), executed)
+    monkeypatch.setenv("WANDB_API_KEY", SECRETS["WANDB_API_KEY"])
+    monkeypatch.setenv("PAPERMILL_OUTPUT_PATH", str(executed))
+    with lab.pages_so_far() as pages:
+        assert pages
+        texts = {path.suffix: path.read_text() for path in pages.iterdir()}
+    assert texts.keys() == {".ipynb", ".html"}
+    assert all("the key is [redacted]" in text for text in texts.values())
 
 
 def test_what_is_no_secret_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:
     aliases = own.registry.aliases(MODEL)
     done = run(own.registry, own.reports, "03_training", "04_evaluation", "-p", "dataset", f"{DATASET}:v99")
     assert done.returncode == 1
-    assert f"03_training stopped: VersionNotFound: {DATASET} has no version v99" in done.stderr
+    assert f"03_training stopped: {DATASET} has no version v99" in done.stderr
     assert "04_evaluation" not in done.stdout
     page = (own.reports / "03_training.html").read_text()
     assert "This cell stopped the notebook" in page
