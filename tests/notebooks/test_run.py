@@ -128,7 +128,7 @@ def test_verdict_is_data(pipeline: Pipeline) -> None:
 
 
 def test_prediction_is_traced_back_to_ucis_files(pipeline: Pipeline) -> None:
-    """Model version → training run and notebook → dataset version → the digests of UCI's files; and forwards."""
+    """Version → training run and notebook → dataset version → digests of UCI's files; forwards, and how to repeat."""
     model = pipeline.registry.record(f"{MODEL}:{PRODUCTION}")
     assert model.run
     assert model.run.notebook == "03_training"
@@ -138,6 +138,7 @@ def test_prediction_is_traced_back_to_ucis_files(pipeline: Pipeline) -> None:
         "winequality-white.csv": "76c3f809",
     }
     assert pipeline.registry.used_by(dataset.ref) == [f"{MODEL}:v0", f"{EVALUATION}:v0"]
+    assert "make reproduce VERSION=v0" in (pipeline.reports / "03_training.html").read_text()
 
 
 def test_cards_travel_with_their_versions(pipeline: Pipeline) -> None:
