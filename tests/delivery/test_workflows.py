@@ -153,7 +153,7 @@ def images(folder: Path) -> Iterator[ImageRegistry]:
 def retrain(folder: Path, images: ImageRegistry) -> Iterator[Run]:
     """By hand, with everything set up for deployment, where nothing was ever trained."""
     assert not images.manifests
-    inputs = {"profile": "quick", "parameters": "-p n_estimators 40"}
+    inputs = {"profile": "quick", "parameters": "-p n_estimators 50"}
     variables = {
         "GCP_PROJECT": "a-project",
         "GCP_WORKLOAD_IDENTITY_PROVIDER": "projects/1/providers/github",
@@ -269,7 +269,7 @@ def test_parameters_of_the_form_reach_the_notebooks(retrain: Run) -> None:
     """What was typed into the form is what the executed notebook shows."""
     assert retrain.ended_well, retrain.log
     notebook = (retrain.store / "artifacts" / "reports" / "03_training.ipynb").read_text()
-    assert json.loads(notebook)["metadata"]["papermill"]["parameters"]["n_estimators"] == 40
+    assert json.loads(notebook)["metadata"]["papermill"]["parameters"]["n_estimators"] == 50
 
 
 def test_reports_are_kept_and_published(retrain: Run) -> None:
