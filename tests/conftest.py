@@ -7,6 +7,7 @@ notebooks/test_run.py (`pipeline`, and `continued` by a next version), against W
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -32,6 +33,11 @@ LONGEST_FIRST = (
     *("notebooks/test_audit", "notebooks/test_03_training", "api/test_loading_wandb", "notebooks/test_cells_run_again"),
     *("registry/test_copies", "delivery/test_registry_asset", "notebooks/test_redaction", "notebooks/test_01_data"),
 )
+
+
+def pytest_sessionstart() -> None:
+    """Ctrl-C is ignored by what a script starts in the background, and would be by all that tests start and stop."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
