@@ -291,21 +291,23 @@ def test_conda_environment_gets_the_project_and_nothing_beside_it(ready: Path, t
 
 
 def test_remains_of_an_attempt_are_no_environment(ready: Path) -> None:
-    """A .venv that was not finished is made anew, whatever is in it."""
-    (ready / ".venv" / ".ready").unlink()
-    left = ready / ".venv" / "left-over"
-    left.touch()
-    assert set_up(ready, WINE_ENV="", PYTHON=sys.executable).returncode == 0
-    assert not left.exists()
-    assert (ready / ".venv" / ".ready").exists()
+    """A .venv that was not finished is made anew."""
+    mark = ready / ".venv" / ".ready"
+    says = mark.read_text()
+    mark.unlink()
+    assert set_up(ready, "--question", WINE_ENV="").returncode == 1
+    mark.write_text(says)
 
 
 def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path: Path) -> None:
-    """A checkout that was copied, moved or renamed gets its own; the original's code is not run from there."""
+    """A checkout that was copied, moved or renamed gets its own, whatever it had; no code is run from the original."""
     copy = shutil.copytree(ready, tmp_path / "copy", symlinks=True)
+    left = copy / ".venv" / "left-over"
+    left.touch()
     done = set_up(copy, WINE_ENV="", PYTHON=sys.executable)
     assert done.returncode == 0, done.stderr
     assert "Setting up .venv" in done.stdout
+    assert not left.exists()
     where = "import importlib.metadata as m; print(m.distribution('wine-quality').read_text('direct_url.json'))"
     assert copy.as_uri() in run(f"{copy}/.venv/bin/python", "-c", where, cwd=tmp_path).stdout
     assert set_up(copy, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 0

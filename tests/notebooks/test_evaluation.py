@@ -512,3 +512,16 @@ def test_many_small_steps_down_do_not_add_up(
     cells = judged(fair)
     parts = ("", " on red wines", " on white wines")
     assert failed(cells) == [f"not worse{part} than {best}, best so far" for part in parts]
+
+
+def test_version_that_was_deleted_stops_no_evaluation(own: FolderRegistry, fair: str, tmp_path: Path) -> None:
+    """Also one that stood in production for a while: it is no longer the best that ever stood."""
+    standing = own.record(f"{MODEL}:{PRODUCTION}")
+    gone = edited(standing.ref, own, tmp_path / "gone").partition(":")[2]
+    own.move_alias(MODEL, PRODUCTION, gone, reason="for a while", by="a test")
+    own.move_alias(MODEL, PRODUCTION, standing.version, reason="back again", by="a test")
+    shutil.rmtree(own.root / MODEL / gone)
+    (own.root / MODEL / f"{gone}.json").unlink()
+    cells = judged(fair)
+    assert failed(cells) == []
+    assert cells["verdict"] in ("promote", "equivalent")
