@@ -59,7 +59,7 @@ class World:
             "GITHUB_SHA": COMMIT,
             "WORLD": str(folder),
             "GCP_PROJECT": "a-project",
-            "RELEASE_PATIENCE": "4",
+            "RELEASE_PATIENCE": "8",  # an API starts in two on a machine that does nothing else
         }
 
     def start(
