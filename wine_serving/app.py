@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI, Request, Response
 from fastapi.telemetry import TelemetryConfig
@@ -45,8 +46,13 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     raise RequestRefused(error.status_code, sentence, headers=error.headers)
 
 
+@cache  # whoever names it means the same one
+def _app() -> FastAPI:
+    return create_app(Settings.from_environment())
+
+
 def __getattr__(name: str) -> FastAPI:
     """`app`, on the settings that the environment gives: who imports `create_app` alone reads none."""
     if name != "app":
         raise AttributeError(f"{__name__} has no {name}")
-    return create_app(Settings.from_environment())
+    return _app()

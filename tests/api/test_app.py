@@ -71,6 +71,12 @@ async def predict_by(apps: list[tuple[FastAPI, str]]) -> list[httpx.Response]:
         ]
 
 
+def test_app_that_servers_name_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever asks for it again gets the one that was started."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{tmp_path}")
+    assert composition.app is composition.app
+
+
 def test_request_in_flight_is_finished_on_sigterm(promoted: FolderRegistry, tmp_path: Path) -> None:
     """Half a body is there when the signal comes: no new connection is taken, this one is answered and logged."""
     body = json.dumps(WINE).encode()
