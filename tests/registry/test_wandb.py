@@ -222,9 +222,15 @@ def test_move_that_wandb_takes_and_does_not_make_is_not_reported(
 
 
 def test_move_whose_maker_was_stopped_right_after_stays_in_the_history(
-    registry: WandbRegistry, impatient: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry,
+    impatient: WandbRegistry,
+    wandb_server: WandbServer,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With who and why, also once the alias has left the version again."""
+    monkeypatch.setattr(claims, "LASTS", timedelta(seconds=3))  # its claim is left, too
     registry.publish(model, NAME, kind="model", aliases=["production"])
     registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
     changes: list[str] = []
