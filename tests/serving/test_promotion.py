@@ -316,6 +316,7 @@ class Killer:
             raise ClientDisconnect
 
 
+@pytest.mark.delivery
 def test_evaluation_that_is_killed_before_any_change_in_wandb_is_completed_by_the_next(
     wandb_server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
