@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from wandb.apis.public.artifacts import _ArtifactConnectionGeneric
+from wandb.sdk.artifacts._generated import ArtifactFragment
 
 from tests.stand_ins.wandb_server.app import WandbServer
 
 _numbers = count(1)
+# The SDK makes this class anew for every list of versions, unless somebody holds it; under pytest that takes a while, as
+# pydantic asks each frame for its module.
+_held = _ArtifactConnectionGeneric[ArtifactFragment]
 
 
 @contextmanager
