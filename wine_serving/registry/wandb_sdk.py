@@ -198,7 +198,13 @@ class Project:
 
         entity, project = self.place.split("/")
         bound = self._patience
-        settings = wandb.Settings(init_timeout=bound, finish_timeout=bound, silent=True, console="off")
+        settings = wandb.Settings(
+            init_timeout=bound,
+            finish_timeout=bound,
+            silent=True,
+            console="off",
+            x_save_requirements=False,  # which packages are here says nothing of files, and costs more than all else
+        )
         with self.talking():
             known = resume is not None and self._has_run(resume)
             run = wandb.init(
