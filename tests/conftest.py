@@ -5,6 +5,7 @@ notebooks/test_run.py (`pipeline`, and `continued` by a next version), against W
 (`tracked`), on another table in notebooks/test_another_table.py. Elsewhere cells run in the tests' process (cells.py).
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from tests import tiny
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
+gc.disable()  # until all tests are collected: nothing of what is imported meanwhile is garbage
 ROOT = Path(__file__).resolve().parents[1]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -50,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     rank = {f"tests/{name}.py": number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
     leave_out_what_needs_a_browser(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: it need not be searched for garbage over and over."""
+    gc.freeze()
+    gc.enable()
 
 
 def leave_out_what_needs_a_browser(config: pytest.Config, items: list[pytest.Item]) -> None:
