@@ -30,10 +30,11 @@ pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_
 
 
 LONGEST_FIRST = (
-    *("notebooks/test_run", "ui/test_browser", "notebooks/test_evaluation", "registry/test_wandb"),
-    *("notebooks/test_tracking", "delivery/test_environment", "serving/test_promotion", "notebooks/test_another_table"),
-    *("notebooks/test_audit", "notebooks/test_03_training", "api/test_loading_wandb", "notebooks/test_cells_run_again"),
-    *("registry/test_copies", "delivery/test_registry_asset", "notebooks/test_redaction", "notebooks/test_01_data"),
+    *("notebooks/test_run", "notebooks/test_evaluation", "ui/test_browser", "registry/test_wandb"),
+    *("notebooks/test_tracking", "delivery/test_environment", "notebooks/test_03_training", "api/test_loading_wandb"),
+    *("serving/test_promotion", "notebooks/test_cells_run_again", "notebooks/test_audit", "registry/test_copies"),
+    *("serving/test_promotion_killed", "delivery/test_registry_asset", "notebooks/test_01_data"),
+    *("notebooks/test_redaction", "notebooks/test_another_table", "serving/test_frozen", "api/test_loading"),
 )
 
 

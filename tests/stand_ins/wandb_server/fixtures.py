@@ -15,8 +15,8 @@ from wandb.sdk.artifacts._generated import ArtifactFragment
 from tests.stand_ins.wandb_server.app import WandbServer
 
 _numbers = count(1)
-# The SDK makes this class anew for every list of versions, unless somebody holds it; under pytest that takes a while, as
-# pydantic asks each frame for its module.
+# The SDK makes this class anew for each list of versions, unless somebody holds it; under pytest that takes a while, as
+# pydantic looks for the module of every frame.
 _held = _ArtifactConnectionGeneric[ArtifactFragment]
 
 
