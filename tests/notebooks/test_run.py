@@ -47,12 +47,10 @@ def typed(parameters: Mapping[str, object]) -> list[str]:
     return [word for name, value in parameters.items() for word in ("-p", name, str(value))]
 
 
-def run(
-    registry: FolderRegistry, reports: Path, *arguments: str, tracked: str = "disabled"
-) -> subprocess.CompletedProcess[str]:
-    """The runner on this registry, as make starts it; `tracked` is W&B's mode, which costs a second a notebook."""
+def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The runner on this registry, as make starts it. Offline, as in `.ci/run`, a notebook would take a second more."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
-    variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": tracked, "WANDB_DIR": str(reports.parent)}
+    variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "disabled", "WANDB_DIR": str(reports.parent)}
     variables["MPLBACKEND"] = "agg"  # as many a machine without a screen has it: figures belong in reports all the same
     command: list[str | Path] = [
         sys.executable,
@@ -68,10 +66,10 @@ def run(
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The first run on an empty registry, with nobody logged in at W&B; all tests of this module look at it."""
+    """The first run on an empty registry; all tests of this module look at it."""
     place = tmp_path_factory.mktemp("pipeline")
     registry = FolderRegistry(place / "registry")
-    done = run(registry, place / "reports", *STAGES, *typed(FOREST | FEW | {"n_trees": 2}), tracked="offline")
+    done = run(registry, place / "reports", *STAGES, *typed(FOREST | FEW | {"n_trees": 2}))
     assert done.returncode == 0, done.stderr
     return Pipeline(registry, place / "reports", done.stdout)
 
