@@ -39,16 +39,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
-KEPT: Final = {
-    "digest",
-    "files",
-    "created",
-    "created_by",
-    "commit",
-    "run",
-    "inputs",
-    "evaluation",
-}  # of a record, there
+# What of a record lies there:
+KEPT: Final = {"digest", "files", "created", "created_by", "commit", "run", "inputs", "evaluation"}
 
 _log = logging.getLogger(__name__)
 
