@@ -3,6 +3,7 @@
 WineServingError
 ├── SettingsError             a variable has a value that cannot be used
 ├── ContractError             a table does not keep the feature contract
+│   └── TableRefused          a file cannot be read as a table of wines
 ├── BundleError               a model bundle is corrupted, truncated or incompatible
 ├── RequestRefused            a request to the API cannot be answered
 └── RegistryError             a registry was asked for something it cannot do
@@ -28,12 +29,23 @@ class ContractError(WineServingError):
     """A table does not keep the feature contract."""
 
 
+class TableRefused(ContractError):
+    """A file cannot be read as a table of wines; `candidates` are its columns that may be the ones that are missing."""
+
+    def __init__(self, sentence: str, candidates: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(sentence)
+        self.candidates = candidates
+
+
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
 
 
 class RequestRefused(WineServingError):
-    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any."""
+    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any.
+
+    `more` is told beside them, such as the columns that may be meant.
+    """
 
     def __init__(
         self,
@@ -41,9 +53,11 @@ class RequestRefused(WineServingError):
         sentence: str,
         problems: Sequence[Mapping[str, object]] = (),
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.more = more or {}
         self.problems = problems
         self.headers = dict(headers or {})
 

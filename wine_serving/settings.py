@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wine_serving.errors import SettingsError
@@ -16,6 +16,11 @@ ROOT: Final = Path(__file__).resolve().parents[1]  # relative paths start here, 
 def _cache() -> Path:
     """Where versions from W&B are kept: here, or where nothing may be written (in an image), among temporary files."""
     return Path("artifacts/cache") if os.access(ROOT, os.W_OK) else Path(tempfile.gettempdir(), "wine-quality-cache")
+
+
+def _cut(key: object) -> object:
+    """A key from a file often ends in a line break."""
+    return key.rstrip() if isinstance(key, str) else key
 
 
 class Settings(BaseSettings):
@@ -30,7 +35,8 @@ class Settings(BaseSettings):
         None
     )
     model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1), BeforeValidator(_cut)] | None = None
+    cors_origins: Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s,]+(\s*,\s*https?://[^/\s,]+)*)?$")] = ""
     prediction_log: bool = True
     google_cloud_project: Annotated[str | None, Field(validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT"))] = None
     wandb_cache: Annotated[Path, Field(validation_alias=AliasChoices("WANDB_CACHE_DIR"))] = _cache()
@@ -50,7 +56,8 @@ EXPECTED: Final = {
     "registry": "folder:PATH or wandb:ENTITY/PROJECT",
     "registry_link": "[ORGANISATION/]wandb-registry-REGISTRY/COLLECTION, for team accounts",
     "model": "NAME:ALIAS, NAME:vN or the path of a bundle directory",
-    "api_key": "a text",
+    "api_key": "a text that is not empty",
+    "cors_origins": "origins such as https://example.org, separated by commas",
     "prediction_log": "true or false",
     "wandb_cache_dir": "a directory",
     "wandb_http_timeout": "a number of seconds",
