@@ -1,6 +1,6 @@
 """`make bench`: the serving path and the pipeline, in one go; figures to reports/bench.json and a plot beside it.
 
-What takes an hour runs only when it is named: `make bench ONLY=gates` simulates the gates; `ONLY=serving` runs that part.
+`ONLY=serving` runs that part. What takes an hour runs only when it is named: `ONLY=gates` simulates the gates.
 """
 
 import json
