@@ -338,7 +338,7 @@ def _number(cell: str, decimal: str) -> float | str:
     return float(plain)
 
 
-_INITIALS: Final = {segment[0]: segment for segment in SEGMENTS}
+_INITIALS: Final = {segment[0]: segment for segment in SEGMENTS if sum(each[0] == segment[0] for each in SEGMENTS) == 1}
 
 
 def _segment(cell: str) -> str:

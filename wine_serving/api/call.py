@@ -11,6 +11,7 @@ from wine_serving.errors import RequestRefused
 from wine_serving.predictions import PURPOSES, Origin, Trace
 from wine_serving.schema import MEASUREMENTS
 
+JSON: Final = b"application/json"
 _OWN_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context
 _CLOUD_TRACE: Final = re.compile(rb"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=\d)?")
@@ -34,13 +35,16 @@ class Call:
         return time.perf_counter() - self.started
 
     def check_body(self, kinds: tuple[bytes, ...]) -> None:
-        """RequestRefused (415) where the head announces another body than one of these kinds, as it is, in UTF-8."""
+        """RequestRefused (415) where the head announces another body than one of these kinds, or a compressed one.
+
+        JSON must be in UTF-8; how a table is written is found out by who reads it.
+        """
         kind, _, parameter = self.headers.get(b"content-type", b"").lower().partition(b";")
-        charset = parameter.strip().removeprefix(b"charset=").strip(b'"')
-        if kind.strip() not in kinds:
+        kind, parameter = kind.strip(), parameter.strip()
+        if kind not in kinds:
             known = " or ".join(each.decode() for each in kinds)
             raise RequestRefused(415, f"Content-Type must say what the body is: {known}")
-        if charset not in (b"", b"utf-8", b"utf8"):
+        if parameter.startswith(b"charset=") and kind == JSON and parameter[8:].strip(b'"') not in (b"utf-8", b"utf8"):
             raise RequestRefused(415, "the body must be in UTF-8: send it so, with charset=utf-8 or no charset")
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestRefused(415, "a compressed body is not taken: send it as it is, without Content-Encoding")
