@@ -36,7 +36,7 @@ from wine_serving.schema import (
 MAX_BYTES: Final = 10_000_000
 MAX_ROWS: Final = 20_000
 MAX_COLUMNS: Final = 100
-MAX_UNPACKED: Final = 50_000_000  # bytes of an .xlsx, which is a zip
+MAX_UNPACKED: Final = 30_000_000  # bytes of an .xlsx, which is a zip
 TOLD_FAULTS: Final = 100
 HEADER_WITHIN: Final = 20  # rows: titles may stand above the column names
 NOT_MEASURED: Final = frozenset((
@@ -208,18 +208,22 @@ def _check_unpacked(content: bytes, most: int) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
                 raise _too_much(most)
-            for name in packed.namelist():
-                if re.search(r"sheet[^/]*\.xml$", name):
-                    _check_cells(packed.read(name), most)
+            for name in packed.namelist():  # any of them may be the sheet, whatever it is called
+                _check_cells(packed.read(name), most)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
         raise TableRefused("the file cannot be read as .xlsx: save it again, or as CSV") from None
 
 
-def _check_cells(sheet: bytes, most: int) -> None:
-    places = re.findall(rb"""\br=["']([A-Za-z]*)(\d+)["']""", sheet)
-    letters, numbers = {letters.upper() for letters, _ in places}, {int(number) for _, number in places}
-    widest = max((_column_number(each) for each in letters), default=0)
-    if widest > MAX_COLUMNS or max(numbers, default=0) > most + HEADER_WITHIN:
+def _check_cells(part: bytes, most: int) -> None:
+    wide = part.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"))
+    if b"sheetData" not in part and not wide:
+        return  # it holds no cells
+    places = {*re.findall(rb"""\br\s*=\s*["']([^"'<>]{1,40})["']""", part)}
+    if wide or any(b"&" in place for place in places):
+        raise TableRefused("the file cannot be read as .xlsx: save it again, or as CSV")
+    found = [match for place in places if (match := re.fullmatch(rb"([A-Za-z]*)(\d+)", place))]
+    widest = max((_column_number(match[1].upper()) for match in found), default=0)
+    if widest > MAX_COLUMNS or any(len(match[2]) > 9 or int(match[2]) > most + HEADER_WITHIN for match in found):
         raise _too_much(most)
 
 

@@ -86,7 +86,7 @@ def xlsx(rows: list[list[object]]) -> bytes:
     return workbook(f"<sheetData>{lines}</sheetData>")
 
 
-def workbook(inside: str) -> bytes:
+def workbook(inside: str, encoding: str = "utf-8") -> bytes:
     """A workbook with one sheet that holds this."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -105,7 +105,7 @@ def workbook(inside: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
-            archive.writestr(name, text)
+            archive.writestr(name, text.encode(encoding if "sheets/" in name else "utf-8"))
     return packed.getvalue()
 
 
@@ -116,6 +116,10 @@ def test_spreadsheet_is_read() -> None:
 
 BOMBS: dict[str, bytes] = {
     "far cell": workbook('<sheetData><row r="1"><c r="XFD1048576"><v>1</v></c></row></sheetData>'),
+    "far cell, spelt otherwise": workbook(
+        "<sheetData><row r = '1'><c r = '&#88;FD1048576'><v>1</v></c></row></sheetData>"
+    ),
+    "far cell in UTF-16": workbook('<sheetData><row><c r="XFD9"><v>1</v></c></row></sheetData>', "utf-16"),
     "many bytes": workbook("<sheetData>" + " " * tables.MAX_UNPACKED + "</sheetData>"),
     "no workbook": b"PK\x03\x04 and nothing else",
 }
