@@ -396,8 +396,11 @@ def _broken(table: Table, number: int, given: dict[str, Any]) -> Iterator[Fault]
 # Back to the file
 
 
-def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[object]]) -> bytes:
-    """The file as it came, with columns behind its own; text that a spreadsheet would run is made harmless."""
+def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[object]]) -> tuple[bytes, str]:
+    """The file as it came, with columns behind its own, and its encoding.
+
+    Text that a spreadsheet would run is made harmless. What its encoding cannot write is written in UTF-8.
+    """
     taken = {*table.header}
     added = [f"{name}_predicted" if name in taken else name for name in names]
     out = io.StringIO(newline="")
@@ -412,7 +415,11 @@ def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[o
     for number, row in table.rows.items():
         own = [_harmless(cell) for cell in (row + [""] * width)[:width]]
         cells.writerow([*own, *(_written(value, table.decimal) for value in answers[number])])
-    return out.getvalue().encode(table.encoding if table.encoding.startswith("utf") else "utf-8-sig")
+    text = out.getvalue()
+    try:
+        return text.encode(table.encoding), table.encoding
+    except UnicodeEncodeError:
+        return text.encode("utf-8-sig"), "utf-8-sig"
 
 
 def _written(value: object, decimal: str) -> str:
