@@ -38,6 +38,7 @@ MAX_ROWS: Final = 20_000
 MAX_COLUMNS: Final = 100
 MAX_UNPACKED: Final = 30_000_000  # bytes of an .xlsx, which is a zip
 TOLD_FAULTS: Final = 100
+REFERENCE: Final = "reference"  # a column with the caller's own names
 HEADER_WITHIN: Final = 20  # rows: titles may stand above the column names
 NOT_MEASURED: Final = frozenset((
     *("", "-", "--", "–", "—", ".", "?", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nil", "nd", "n.d.", "nm"),
@@ -313,7 +314,9 @@ def _columns(
             f"the file lacks {', '.join(missing)}: add the columns, or say which they are",
             dict.fromkeys(missing, free[:TOLD_FAULTS]),
         )
-    return {name: places[0] for name, places in found.items() if name in wanted}
+    names = [*map(_name, header)]
+    named = {REFERENCE: names.index(REFERENCE)} if REFERENCE in names else {}
+    return {name: places[0] for name, places in found.items() if name in wanted} | named
 
 
 # What the cells say
@@ -321,7 +324,7 @@ def _columns(
 
 def _decimal(table: Table) -> str:
     """The sign before decimals, as most numbers of the file have it."""
-    places = [place for name, place in table.columns.items() if name != SEGMENT]
+    places = [place for name, place in table.columns.items() if name not in (SEGMENT, REFERENCE)]
     cells = (row[place].strip() for row in table.rows.values() for place in places if place < len(row))
     signs = Counter("," if cell.rfind(",") > cell.rfind(".") else "." for cell in cells if "," in cell or "." in cell)
     return "," if signs[","] > signs["."] else "."
@@ -358,6 +361,8 @@ def _judged(table: Table, number: int, row: list[str], segment: str | None, *, g
         return
     cells = {name: row[place] if place < len(row) else "" for name, place in table.columns.items()}
     given: dict[str, Any] = {SEGMENT: segment or _segment(cells[SEGMENT])}
+    if named := cells.get(REFERENCE, "").strip():
+        given[REFERENCE] = named
     for name in (*MEASUREMENTS, *([TARGET] if graded else [])):
         value = _number(cells[name], table.decimal)
         if isinstance(value, str):

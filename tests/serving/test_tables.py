@@ -199,6 +199,15 @@ def test_file_that_is_no_table_of_wines_is_refused_in_a_sentence(content: bytes,
         tables.read(content)
 
 
+def test_own_names_of_wines_are_read_where_a_column_has_them() -> None:
+    """As the API's answers repeat them; a name that is too long is a fault of its row."""
+    named = TABLE.assign(Reference=[f"cask {row}, 1" for row in range(30)]).astype(object)
+    named.loc[2, "Reference"], named.loc[3, "Reference"] = "x" * 65, ""
+    table = tables.read(csv(named).encode())
+    assert [(fault.row, fault.column, fault.rule) for fault in table.faults] == [(3, "Reference", "string_too_long")]
+    assert [wine.reference for wine in table.wines.values()][:4] == ["cask 0, 1", "cask 1, 1", None, "cask 4, 1"]
+
+
 def test_grades_are_read_where_they_are_asked_for() -> None:
     """Whole numbers on the tasters' scale; what is none is a fault of its row."""
     spoilt = TABLE.astype(object)
