@@ -10,6 +10,8 @@ import pytest
 from tests import tiny
 from tests.api.test_body import peak
 from tests.servers import Server
+from tests.serving.test_tables import xlsx
+from wine_serving.api.wines import XLSX
 from wine_serving.schema import INPUTS, SEGMENT
 from wine_serving.tables import MAX_BYTES, MAX_ROWS
 
@@ -44,6 +46,16 @@ def test_table_is_answered_as_its_wines_are(client: httpx.Client) -> None:
         (4, "ph", "not_measured"), (4, "density", "less_than_equal"), (10, "chlorides", "below_limit"),
     ]  # fmt: skip
     assert answer["summary"] == {"rows": 40, "scored": 38, "refused": 2, "faults": 3}
+
+
+def test_spreadsheet_is_answered_as_the_same_text_is(client: httpx.Client) -> None:
+    """By its own kind; asked for CSV, it comes back as such."""
+    content = xlsx([[*TABLE], *TABLE.to_numpy().tolist()])
+    answer = client.post("/predict/table", content=content, headers={"Content-Type": XLSX}).raise_for_status().json()
+    same = client.post("/predict/table", content=text(), headers=CSV).json()
+    assert [row["quality"] for row in answer["rows"]] == [row["quality"] for row in same["rows"]]
+    back = client.post("/predict/table", content=content, headers={"Content-Type": XLSX, "Accept": "text/csv"})
+    assert [*pd.read_csv(io.BytesIO(back.content))][: len(INPUTS)] == [*INPUTS]
 
 
 def test_color_is_said_or_asked_for(client: httpx.Client) -> None:
