@@ -17,9 +17,9 @@ import psutil
 
 from tests import servers
 from tests.bench import load
-from wine_serving.assessing import Probabilities, outcomes
+from wine_serving.api.log import encode
+from wine_serving.assessing import Outcomes, Probabilities
 from wine_serving.bundle import Bundle
-from wine_serving.predictions import encode
 from wine_serving.schema import SEGMENTS, Wine, encode_all
 
 SERVERS = {
@@ -34,8 +34,8 @@ ALONE = "ONNX Runtime alone"
 BASELINE = "floor A: FastAPI, constant"
 FLAGS = ["--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
 CORES = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
-ROUNDS = 5
-SECONDS = 2.0  # of load in each round
+ROUNDS = 6
+SECONDS = 1.0  # of load in each round
 MANY = 100_000  # requests after which memory is looked at
 BATCH = 1000
 
@@ -130,10 +130,10 @@ def alone_rate(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
 def extras(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
     """Milliseconds that it takes to count the probabilities of one wine, to make its id, and to write both."""
     scores = bundle.predict(encode_all([Wine.model_validate(wine) for wine in wines]).astype(np.float32)).tolist()
-    residuals = bundle.metadata.calibration.residuals[SEGMENTS[0]]
+    outcomes = Outcomes(bundle.metadata.calibration.residuals[SEGMENTS[0]])
     begun = time.perf_counter()
     for row, score in enumerate(scores):
-        shares, good = outcomes(residuals, score)
+        *shares, good = outcomes.at(score)
         encode([Probabilities(*shares), good, f"{'0' * 32}-{row}"])
     return 1000 * (time.perf_counter() - begun) / len(scores)
 
