@@ -1,5 +1,6 @@
 """The family of errors: each message says what was wrong, where, and what to do next."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 
@@ -15,6 +16,14 @@ class ContractError(WineServingError):
     """A table does not keep the feature contract."""
 
 
+class TableRefused(ContractError):
+    """A file cannot be read as a table of wines; `candidates` are its columns that may be the ones that are missing."""
+
+    def __init__(self, sentence: str, candidates: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(sentence)
+        self.candidates = candidates
+
+
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
 
@@ -24,7 +33,10 @@ class NoModel(WineServingError):
 
 
 class RequestRefused(WineServingError):
-    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any."""
+    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any.
+
+    `more` is told beside them, such as the columns that may be meant.
+    """
 
     def __init__(
         self,
@@ -32,9 +44,11 @@ class RequestRefused(WineServingError):
         sentence: str,
         problems: Sequence[Mapping[str, object]] = (),
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.more = more or {}
         self.problems = problems
         self.headers = dict(headers or {})
 
@@ -60,4 +74,13 @@ class AliasMoved(RegistryError):
 
 
 class RegistryUnavailable(RegistryError):
-    """The registry does not answer: W&B only."""
+    """The registry does not answer."""
+
+
+def without_paths(sentence: str) -> str:
+    """A sentence as strangers may read it: of paths on this machine only their last part is left.
+
+    >>> without_paths("/srv/models/v3/model.onnx is gone: see https://example.org/a/b")
+    'model.onnx is gone: see https://example.org/a/b'
+    """
+    return re.sub(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/([^\s/:,;]+)", r"\1", sentence)

@@ -1,80 +1,162 @@
-"""JSON lines in the names that Cloud Logging reads: every prediction on stdout, what went wrong on stderr."""
+"""The prediction log read back as columns: what `wine_serving.api.log` writes, and what 1.0 wrote.
 
-import asyncio
-import logging
-import sys
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+The columns are those of the contract, by its names, and beside them
 
-from pydantic_core import to_json
+- `time` (seconds since 1970, nan where none is told) and `format` of the line (1 or 2);
+- the answer's `quality`, `low`, `high`, `width` (of the interval), `grade` and `n_warnings`;
+- `prediction_id` (as the API gave it; for lines of 1.0, which have none, made from the request's id and the row),
+  `request_id`, `reference` (the caller's own, or None) and `version` of the model;
+- `purpose` (`user`, `what_if` or `check`) and `assumed`, the measurements that nobody took.
 
-from wine_serving.assessing import Assessment
-from wine_serving.schema import Wine
+Wines stand in the order of the files and their lines.
+"""
 
-_log = logging.getLogger(__name__)
+import gzip
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from io import BufferedIOBase
+from math import nan
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from wine_serving.schema import MEASUREMENTS, SEGMENT, Quick, cut, measurements
 
 
-class Trace(NamedTuple):
-    """The trace that a caller is following, and the span that called us (16 hexadecimal digits)."""
-
-    id: str
-    span: str | None
+class _Interval(msgspec.Struct, gc=False):
+    low: float
+    high: float
 
 
-class Origin(NamedTuple):
-    """The request that a prediction answers, the seconds that it has taken, and the trace that it belongs to."""
+class _Grade(msgspec.Struct, gc=False):
+    value: int
 
+
+class _Unusual(msgspec.Struct, gc=False):
+    field: str | None
+
+
+class _Output(msgspec.Struct, gc=False):
+    quality: float
+    interval: _Interval
+    grade: _Grade
+    warnings: list[_Unusual]
+    prediction_id: str | None = None  # since format 2, as what follows
+    reference: str | None = None
+
+
+class _Line(msgspec.Struct, gc=False):
     request_id: str
-    seconds: float
-    trace: Trace | None
+    model_version: str
+    input: Quick  # type: ignore[valid-type]
+    output: _Output
+    time: datetime | None = None  # Cloud Logging takes it out of the line
+    purpose: str = "user"
+    assumed: list[str] = []
+    message: str = ""
+    format: int = 1
 
 
-class PredictionLog:
-    """One line for each predicted wine."""
+class _Entry(msgspec.Struct, gc=False):
+    """A line as `gcloud logging read --format=json` gives it back."""
 
-    def __init__(self, project: str | None) -> None:
-        self._trace_prefix = f"projects/{project}/traces/" if project else ""
-        self._waiting: list[bytes] = []
-
-    def write(self, origin: Origin, version: str, wines: Sequence[Wine], assessments: Sequence[Assessment]) -> None:
-        """Write the lines of one request at once, from any thread."""
-        _write(self._lines(origin, version, wines, assessments))
-
-    def write_soon(self, origin: Origin, version: str, wine: Wine, assessment: Assessment) -> None:
-        """Write one line when the event loop comes round: after the answer, together with those of other requests."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._write_waiting)
-        self._waiting.extend(self._lines(origin, version, [wine], [assessment]))
-
-    def _write_waiting(self) -> None:
-        lines, self._waiting = self._waiting, []
-        _write(lines)
-
-    def _lines(
-        self, origin: Origin, version: str, wines: Sequence[Wine], assessments: Sequence[Assessment]
-    ) -> Iterable[bytes]:
-        head: dict[str, object] = {
-            "time": datetime.now(UTC),
-            "severity": "INFO",
-            "message": "prediction",
-            "request_id": origin.request_id,
-            "model_version": version,
-            "latency": round(origin.seconds, 6),
-        }
-        if trace := origin.trace:
-            head["logging.googleapis.com/trace"] = self._trace_prefix + trace.id
-            if trace.span:
-                head["logging.googleapis.com/spanId"] = trace.span
-        return (
-            to_json({**head, "input": wine.__dict__, "output": assessment})
-            for wine, assessment in zip(wines, assessments, strict=True)
-        )
+    timestamp: datetime
+    jsonPayload: _Line  # noqa: N815 - Cloud Logging's name
 
 
-def _write(lines: Iterable[bytes]) -> None:
-    try:
-        sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
-        sys.stdout.buffer.flush()
-    except OSError as error:  # a full disk or a reader that went away must not cost anybody an answer
-        _log.error("predictions could not be logged: %s", error.strerror)
+class Predictions(NamedTuple):
+    """Logged predictions as columns, each with one element for each line; and the lines that are none."""
+
+    columns: Mapping[str, Any]  # NUMBERS as arrays, TEXTS as lists
+    broken: int  # lines that cannot be read
+    shown: Sequence[str]  # where the first of them are, and what is wrong
+    other: int  # lines that tell of something else than a prediction
+
+
+NUMBERS: Final = (*MEASUREMENTS, "time", "format", "quality", "low", "high", "width", "grade", "n_warnings")
+TEXTS: Final = (SEGMENT, "prediction_id", "request_id", "reference", "version", "purpose", "assumed")
+SHOWN_LINES: Final = 10
+CUT_OFF: Final = "the rest of the gzip file"
+PIECE: Final = 1 << 22  # bytes that are looked at together
+_BETWEEN: Final = b"\n  },\n  {"  # two entries of gcloud's array, however large it is
+_line: Final = msgspec.json.Decoder(_Line).decode
+_entry: Final = msgspec.json.Decoder(_Entry).decode
+
+
+def read(paths: Iterable[Path]) -> Predictions:
+    """The predictions in files: lines of both formats, plain or gzipped, or the array that gcloud writes.
+
+    A line that is broken, cut off or no possible wine costs itself only.
+    """
+    numbers = {name: array("d") for name in NUMBERS}
+    texts: dict[str, list[Any]] = {name: [] for name in TEXTS}
+    put = [column.append for column in (*numbers.values(), *texts.values())]
+    shown: list[str] = []
+    broken = other = 0
+    known: dict[str, str] = {}  # versions and purposes repeat: one text for all
+    rows: Counter[str] = Counter()  # of each request whose lines have no ids
+    for path in paths:
+        for place, given, decode in _lines(path):
+            try:
+                row = _row(decode(given), known, rows)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                if b'"prediction"' not in given and b'"output"' not in given and place != CUT_OFF:
+                    other += 1
+                    continue
+                broken += 1
+                if len(shown) < SHOWN_LINES:
+                    shown.append(f"{path.name}, {place}: {cut(str(error))}")
+                continue
+            for append, value in zip(put, row, strict=True):
+                append(value)
+    arrays = {name: np.frombuffer(column, float) if column else np.empty(0) for name, column in numbers.items()}
+    return Predictions(arrays | texts, broken, shown, other)
+
+
+def _row(read: _Line | _Entry, known: dict[str, str], rows: Counter[str]) -> tuple[Any, ...]:
+    line, when = (read, read.time) if isinstance(read, _Line) else (read.jsonPayload, read.timestamp)
+    out, request, low, high = line.output, line.request_id, line.output.interval.low, line.output.interval.high
+    own = out.prediction_id
+    if own is None:
+        own = f"{request}-{rows[request]}"
+        rows[request] += 1
+    return (
+        *measurements(line.input), when.timestamp() if when else nan, line.format,
+        out.quality, low, high, high - low, out.grade.value, len(out.warnings),
+        getattr(line.input, SEGMENT), own, request, out.reference,
+        known.setdefault(line.model_version, line.model_version), known.setdefault(line.purpose, line.purpose),
+        line.assumed or (),
+    )  # fmt: skip
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes, Callable[[bytes], _Line | _Entry]]]:
+    """Where each line or entry of a file stands, what is there, and how it is decoded."""
+    with path.open("rb") as plain:
+        zipped = plain.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        try:
+            first = file.read(1)
+            if first == b"[":
+                yield from ((f"entry {number}", entry, _entry) for number, entry in enumerate(_entries(file), 1))
+                return
+            for number, line in enumerate(file, 1):
+                given = first + line if number == 1 else line
+                if given.strip():
+                    yield f"line {number}", given, _line
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            yield CUT_OFF, b"", _line
+
+
+def _entries(file: BufferedIOBase) -> Iterator[bytes]:
+    """The entries of gcloud's array, a piece of the file at a time."""
+    rest = b""
+    while piece := file.read(PIECE):
+        *whole, rest = (rest + piece).split(_BETWEEN)
+        yield from (b"{%b}" % entry.strip().removeprefix(b"{") for entry in whole)
+    if last := rest.strip().removeprefix(b"{").removesuffix(b"]").strip():
+        yield b"{%b" % last

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from wine_serving.errors import SettingsError
 
@@ -19,6 +19,11 @@ def _cache() -> Path:
     return Path(os.environ.get("TMPDIR") or "/tmp", "wine-quality-cache")  # noqa: S108
 
 
+def _cut(key: object) -> object:
+    """A key from a file often ends in a line break."""
+    return key.rstrip() if isinstance(key, str) else key
+
+
 class Settings(BaseModel):
     """Where versions live and what is served; the environment has a say in `from_environment` alone."""
 
@@ -31,7 +36,8 @@ class Settings(BaseModel):
         None
     )
     model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1), BeforeValidator(_cut)] | None = None
+    cors_origins: Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s,]+(\s*,\s*https?://[^/\s,]+)*)?$")] = ""
     prediction_log: bool = True
     google_cloud_project: str | None = None
     wandb_cache: Path = _cache()
@@ -55,7 +61,8 @@ VARIABLES: Final = {  # what is set by which variable, and what that must be
     "registry": ("WINE_REGISTRY", "folder:PATH or wandb:ENTITY/PROJECT"),
     "registry_link": ("WINE_REGISTRY_LINK", "[ORGANISATION/]wandb-registry-REGISTRY/COLLECTION, for team accounts"),
     "model": ("WINE_MODEL", "NAME:ALIAS, NAME:vN or the path of a bundle directory"),
-    "api_key": ("WINE_API_KEY", "a text"),
+    "api_key": ("WINE_API_KEY", "a text that is not empty"),
+    "cors_origins": ("WINE_CORS_ORIGINS", "origins such as https://example.org, separated by commas"),
     "prediction_log": ("WINE_PREDICTION_LOG", "true or false"),
     "google_cloud_project": ("GOOGLE_CLOUD_PROJECT", "a text"),
     "wandb_cache": ("WANDB_CACHE_DIR", "a directory"),

@@ -33,9 +33,9 @@ def test_other_routes_and_methods_are_refused_alike(client: httpx.Client, method
 
 
 def test_no_route_declares_what_never_runs() -> None:
-    """A route's signature is what is done: FastAPI would solve dependencies, and these routes do not ask it to."""
+    """A route's signature is what is done: FastAPI documents these, and is not asked to answer them."""
     routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
-    assert [route.path for route in routes] == ["/predict", "/predict/batch", "/explain"]
+    assert [route.path for route in routes] == ["/predict", "/predict/batch", "/explain", "/predict/table"]
     assert [dependency for route in routes for dependency in route.dependant.dependencies] == []
 
 
@@ -107,10 +107,22 @@ def accepts(port: int) -> bool:
     return True
 
 
-def test_bad_variable_is_refused_at_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "variables", "sentence"),
+    [
+        ((), {"WINE_REGISTRY": "somewhere"}, "WINE_REGISTRY='somewhere' cannot be used"),
+        ((), {"WINE_API_KEY": " \n"}, "WINE_API_KEY=.* cannot be used: it must be a text that is not empty"),
+        ((), {"WINE_CORS_ORIGINS": "cellar.example"}, "it must be origins such as https://example.org"),
+        ((), {"WEB_CONCURRENCY": "2"}, "2 workers cannot be used"),
+        (("--workers", "2"), {}, "2 workers cannot be used: one process counts"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_at_start(
+    tmp_path: Path, options: tuple[str, ...], variables: dict[str, str], sentence: str
+) -> None:
     """One sentence that names it, and no server."""
-    with pytest.raises(AssertionError, match="WINE_REGISTRY='somewhere' cannot be used"):
-        servers.api(tmp_path / "log", WINE_REGISTRY="somewhere").start()
+    with pytest.raises(AssertionError, match=sentence):
+        servers.api(tmp_path / "log", None, *options, **variables).start()
 
 
 def test_serving_imports_nothing_that_it_does_not_need(promoted: FolderRegistry, tmp_path: Path) -> None:
