@@ -121,8 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever is set here: reports have figures
-    tracking.prepare()
     try:
+        tracking.prepare()
         tracking.check_registry()
         given.reports.mkdir(parents=True, exist_ok=True)
         return carry_out(todo, given.reports, given.afterwards)

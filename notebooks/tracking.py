@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from wine_serving.errors import SettingsError
 from wine_serving.registry import open_registry, tracking
-from wine_serving.registry.wandb_sdk import explain, prepare_environment
+from wine_serving.registry.wandb_sdk import OFFLINE, explain, prepare_environment
 from wine_serving.settings import Settings
 
 
@@ -40,16 +41,23 @@ def add_report(page: Path, failed: bool) -> None:
 
 def check_registry() -> None:
     """Ask the registry something, so that a wrong key or a dead server is said before a notebook starts."""
-    settings = Settings.from_environment()
+    settings, mode = Settings.from_environment(), os.environ.get("WANDB_MODE", "online")
     registry = open_registry(settings.registry)
     registry.aliases("wine-quality")
     registry.close()
+    if settings.registry.startswith("wandb:") and mode in (*OFFLINE, "disabled"):
+        raise SettingsError(
+            f"WANDB_MODE={mode} cannot be used with WINE_REGISTRY={settings.registry}: unset one of them"
+        )
 
 
 if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's and tracked as the runner's are
     from jupyterlab.labapp import main
 
-    prepare_environment()
+    try:
+        prepare_environment()
+    except SettingsError as error:
+        sys.exit(str(error))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([os.environ.get("JUPYTER_CONFIG_PATH") or settings, settings])

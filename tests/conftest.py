@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from tests import tiny
+from wine_serving.machine import keep_loopback_direct
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
@@ -23,6 +24,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing here
 hypothesis.settings.load_profile("any machine")
+
+keep_loopback_direct()  # tests ask servers of this very machine, whatever proxy is set here
 
 pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
 

@@ -7,12 +7,17 @@ ApiError
 └── Refused       the wines break a rule; `problems` says which
 """
 
+import ipaddress
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 import httpx
 
-from wine_ui.settings import Settings
+from wine_ui.settings import Settings, SettingsError
+
+PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 TABLE: Final = 60.0  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
@@ -66,7 +71,7 @@ class Client:
         self.address = str(settings.api_url).rstrip("/")
         headers = {"X-API-Key": settings.api_key.get_secret_value().rstrip()} if settings.api_key else {}
         limits = httpx.Timeout(patience, connect=3.0)
-        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=limits)
+        self._http = _connection(self.address, headers=headers, timeout=limits)
 
     def close(self) -> None:
         """Close its connections."""
@@ -140,9 +145,10 @@ class Client:
             raise self._nobody() from None
 
     def _nobody(self) -> Unreachable:
+        variables = ", ".join(["WINE_API_URL", *_on_the_way(self.address)])
         return Unreachable(
             f"There is no wine service at {self.address}.",
-            "Start it with `make serve`, or correct WINE_API_URL. This page recovers by itself.",
+            f"Start it with `make serve`, or correct {variables}. This page recovers by itself.",
         )
 
     def _json(self, answer: httpx.Response) -> dict[str, Any]:
@@ -153,6 +159,31 @@ class Client:
         if answer.is_success and isinstance(content, dict):
             return content
         raise _failure(answer.status_code, content if isinstance(content, dict) else {})
+
+
+def _connection(address: str, **given: Any) -> httpx.Client:
+    """A client that asks this very machine without any proxy, and others as the environment says."""
+    variables = _on_the_way(address)
+    try:
+        return httpx.Client(base_url=address, trust_env=bool(variables), **given)
+    except (
+        ImportError,
+        OSError,
+        ValueError,
+        httpx.InvalidURL,
+    ) as error:  # broken settings, to httpx
+        raise SettingsError(f"{' or '.join(variables)} cannot be used ({error}): correct or unset it") from None
+
+
+def _on_the_way(address: str) -> list[str]:
+    """The variables that decide how the address is reached; none for this very machine."""
+    url = httpx.URL(address)
+    try:
+        here = ipaddress.ip_address(url.host).is_loopback
+    except ValueError:
+        here = url.host == "localhost" or url.host.endswith(".localhost")
+    names = (*PROXIES, *map(str.lower, PROXIES), *CERTIFICATES)
+    return [] if here else [name for name in names if os.environ.get(name)]
 
 
 def _failure(status: int, content: dict[str, Any]) -> ApiError:
