@@ -20,6 +20,7 @@ import pandas as pd
 
 from wine_serving.bundle import GOLDEN_TOLERANCE, METADATA_FILE, Bundle
 from wine_serving.errors import RegistryError, WineServingError
+from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.registry import DATASET, MODEL, Record, Registry, digest_files, open_registry
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import encode_columns
@@ -146,6 +147,7 @@ def changes(recorded: Path, rebuilt: Path) -> list[str]:
 
 def main(version: str) -> int:
     """0 when the rebuilt version is identical or gives the same answers, 1 when not, 2 when no version is named."""
+    replace_what_cannot_be_shown()
     if not version:
         print("Say which version: make reproduce VERSION=v1", file=sys.stderr)
         return 2

@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 from parameters import Refused, assigned, checked, declared
 
 from wine_serving.errors import WineServingError
+from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.verdict import MIME, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +90,7 @@ def complain(text: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the named notebooks in order; 0 when all ran, 1 when one failed, 2 when a parameter was refused."""
+    replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("notebooks", nargs="+", help="names without .ipynb, in order")
     parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")

@@ -170,10 +170,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, root)
     for package in ("wine_serving", "wine_ui"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    needed = with_requirements({"hatchling", "editables", "nbstripout"})
+    needed = with_requirements({"hatchling", "editables"})
     kept = [entry for entry in entries(ROOT / "requirements" / "dev.txt") if entry.split("==")[0] in needed]
     (root / "requirements").mkdir()
-    shutil.copy(ROOT / "requirements" / "environment.py", root / "requirements")
+    for script in ("environment.py", "notebooks.py"):
+        shutil.copy(ROOT / "requirements" / script, root / "requirements")
     (root / "requirements" / "dev.txt").write_text("\n".join(kept) + "\n")
     run("git", "init", "--quiet", cwd=root)
     return root
@@ -244,6 +245,71 @@ def test_outputs_never_reach_git(ready: Path) -> None:
     assert json.loads((ready / "x.ipynb").read_text()) == added
 
 
+@pytest.fixture
+def without_environment(ready: Path, tmp_path: Path) -> Path:
+    """A clone with a changed notebook, whose settings are those of a worktree that was removed, and no .venv."""
+    for name in (".gitattributes", "requirements/notebooks.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ready / name, tmp_path / name)
+    run("git", "init", "-q", cwd=tmp_path)
+    settings = run("git", "config", "--get-regexp", "nbstripout|jupyternotebook", cwd=ready).stdout.splitlines()
+    for name, value in (line.split(" ", 1) for line in settings):
+        run("git", "config", name, value, cwd=tmp_path)
+    cell: dict[str, object] = {"cell_type": "code", "id": "a", "metadata": {}, "source": [], "outputs": []}
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "x.ipynb").write_text(json.dumps(notebook))
+    run("git", "add", ".", cwd=tmp_path)
+    run("git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", "one", cwd=tmp_path)
+    cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "secret"}]
+    (tmp_path / "x.ipynb").write_text(json.dumps(notebook))
+    return tmp_path
+
+
+GIT = (("status", "--short"), ("diff",), ("stash",), ("stash", "pop"), ("add", "."), ("checkout", "-q", "-b", "other"))
+
+
+@pytest.mark.parametrize("words", GIT, ids=" ".join)
+def test_git_goes_on_where_the_environment_is_gone(without_environment: Path, words: tuple[str, ...]) -> None:
+    """No command stops, and outputs stay out, as any Python takes them out."""
+    if words == ("stash", "pop"):
+        (without_environment / "y").touch()
+        run("git", "stash", "-u", cwd=without_environment)
+    assert run("git", *words, cwd=without_environment).returncode == 0
+    assert "secret" not in run("git", "show", ":x.ipynb", cwd=without_environment).stdout
+
+
+def test_filter_that_cannot_run_says_what_to_type(without_environment: Path, tmp_path: Path) -> None:
+    """With no Python at all git goes on, too."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "sh"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    done = run("git", "add", "x.ipynb", cwd=without_environment, PATH=str(programs))
+    assert done.returncode == 0
+    assert "outputs are not taken out: make environment" in done.stderr
+
+
+def test_half_merged_notebook_is_what_it_is(without_environment: Path) -> None:
+    """What is no JSON stops nothing."""
+    (without_environment / "x.ipynb").write_text("<<<<<<< HEAD\n")
+    assert run("git", "status", cwd=without_environment).returncode == 0
+    assert run("git", "add", ".", cwd=without_environment).returncode == 0
+    assert run("git", "show", ":x.ipynb", cwd=without_environment).stdout == "<<<<<<< HEAD\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_checkout_of_another_user_is_set_up(without_environment: Path, tmp_path: Path) -> None:
+    """As when it is mounted in a container: what git refuses to keep is said, and fails nothing."""
+    shutil.copy(ROOT / "requirements" / "environment.py", without_environment / "requirements")
+    for path in (without_environment, *without_environment.rglob("*")):
+        os.chown(path, 12345, 12345)
+    settle = "import environment; environment.settle_git('.venv/bin/python')"
+    home = {"HOME": str(tmp_path), "PYTHONPATH": str(without_environment / "requirements"), "SUDO_UID": ""}
+    done = run(sys.executable, "-c", settle, cwd=without_environment, **home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "safe.directory" in done.stdout
+
+
 def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: Path) -> None:
     """Set-up makes nbdime git's tool for notebooks: a diff names cells, and edits of two cells merge."""
 
@@ -261,7 +327,7 @@ def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: P
     (tmp_path / ".gitattributes").write_text("*.ipynb diff=jupyternotebook merge=jupyternotebook\n")
     for name in ("diff.jupyternotebook.command", "merge.jupyternotebook.driver"):
         command = run("git", "config", "--get", name, cwd=ready).stdout.strip()
-        git("config", name, command.replace(f"{ready}/.venv/bin/python", sys.executable))
+        git("config", name, command.replace(".venv/bin/python", sys.executable))
     commit("one", "two", "three")
     git("checkout", "-qb", "other")
     commit("uno", "two", "three")
@@ -313,6 +379,35 @@ def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path:
     assert set_up(copy, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 0
     moved = copy.rename(tmp_path / "renamed")
     assert set_up(moved, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 1
+
+
+@pytest.mark.parametrize("there", [[], ["2.7", "3.6"]], ids=["none", "old ones"])
+def test_without_a_python_that_can_set_up_there_is_one_sentence(there: list[str], tmp_path: Path) -> None:
+    """None at all, or such as cannot even read our script."""
+    for name in ("sh", "cat", "make"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    for name in [f"python{number}" for number in there] + ["python3"] * bool(there):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    refused = run("make", "--always-make", "environment", PATH=str(tmp_path), WINE_ENV="")
+    assert refused.returncode == 2
+    (sentence,) = refused.stderr.splitlines()
+    assert "Python 3.11 to 3.14 is needed: install it" in sentence
+
+
+LATER_THAN_381 = {  # of GNU make's NEWS: what macOS's does not know, or takes for something else
+    "a function": r"\$\((file|guile|let|intcmp) ",
+    "a word": r"^(undefine|load|private)\b|^define \w+ *[:?+]?=|^export\s*$",
+    "an assignment": r"^[^#\t]*?(!=|::=|:::=)",
+    "a special target": r"^\.(ONESHELL|SHELLFLAGS|RECIPEPREFIX|EXTRA_PREREQS|WAIT|NOTINTERMEDIATE)\b|\.SHELLFLAGS",
+    "a grouped target": r"^[^#\t=]*&:",
+}
+
+
+@pytest.mark.parametrize("pattern", LATER_THAN_381.values(), ids=LATER_THAN_381)
+def test_makefile_is_one_that_macos_reads(pattern: str) -> None:
+    """GNU make 3.81 has none of what came later."""
+    assert re.findall(pattern, (ROOT / "Makefile").read_text(), flags=re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("says", ["Python 3.10.13", "Python 2.7.18", "Python 3.15.0"])

@@ -1,7 +1,6 @@
 """A notebook in JupyterLab: its run begins and ends as it should, and saving it leaves git as it was."""
 
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,10 +72,10 @@ def test_cell_that_raises_ends_the_run(shell: InteractiveShell) -> None:
 @pytest.mark.timeout(300)
 def test_run_all_and_save_leaves_git_clean(chromium: Browser, tmp_path: Path) -> None:
     """In the real JupyterLab as make starts it, which asks for no kernel: outputs and its own marks stay out of git."""
-    strip = runpy.run_path(str(ROOT / "requirements" / "environment.py"))["STRIP"]
+    keep = ROOT / "requirements" / "notebooks.py"
     (tmp_path / ".gitattributes").write_text("*.ipynb filter=nbstripout\n")
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7")]), tmp_path / "sum.ipynb")
-    git: list[str | Path] = ["git", "-C", tmp_path, "-c", f"filter.nbstripout.clean={sys.executable} {strip}"]
+    git: list[str | Path] = ["git", "-C", tmp_path, "-c", f"filter.nbstripout.clean={sys.executable} {keep}"]
     for words in (["init", "-q"], ["add", ".gitattributes", "sum.ipynb"]):
         subprocess.run([*git, *words], check=True)
     port = free_port()
