@@ -10,6 +10,7 @@ import redaction
 from pydantic import Field, TypeAdapter, ValidationError
 
 VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": None, "": None}
 
 
 class Refused(Exception):
@@ -63,16 +64,30 @@ def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Para
 
 
 def as_declared(parameter: Parameter, text: str) -> Any:
-    """What a person means who types `text`: the text where the notebook takes it, else a number or a truth value."""
-    meant: Any = text
-    for read in (str, int, float, {"true": True, "false": False}.__getitem__):
+    """What a person means who types `text`: the text where the notebook takes it, else a number or one of WORDS.
+
+    What the notebook does not take is left as it was typed, to be refused, unless it is plainly a number or a word.
+    """
+    plainly: Any = text
+    for read in (str, whole, float, lambda word: WORDS[word.lower()]):
         try:
             value = read(text)
-            meant = value if meant is text else meant
+            if isinstance(value, bool) or str(value) == text:
+                plainly = value
             return parameter.adapter.validate_python(value, strict=True)
         except (ValueError, KeyError):
             continue
-    return meant
+    return plainly
+
+
+def whole(text: str) -> int:
+    """A whole number, also one that is written as 1e3 or 7.0."""
+    try:
+        return int(text)
+    except ValueError:
+        if not (number := float(text)).is_integer():
+            raise
+        return int(number)
 
 
 def assigned(typed: dict[str, str], notebooks: Iterable[Path]) -> dict[Path, dict[str, Any]]:

@@ -88,6 +88,19 @@ def complain(text: object) -> None:
     print(redaction.redacted(str(text)), file=sys.stderr, flush=True)
 
 
+def without_parameters(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The words but for each `-p NAME VALUE`, and those: a value may look like anything, also like an option."""
+    left, found = [], []
+    while words:
+        if words[0] == "-p" and len(words) > 2:
+            found.append((words[1], words[2]))
+            words = words[3:]
+        else:
+            left.append(words[0])
+            words = words[1:]
+    return left, found
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the named notebooks in order; 0 when all ran, 1 when one failed, 2 when a parameter was refused."""
     replace_what_cannot_be_shown()
@@ -105,9 +118,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
     parser.add_argument("--afterwards", help="a notebook that only informs: it may fail")
     parser.add_argument("--typed", default="", help="further -p NAME VALUE in one text, as make's PARAMS holds them")
-    given = parser.parse_args(arguments)
+    words, typed = without_parameters([*(sys.argv[1:] if arguments is None else arguments)])
+    given = parser.parse_args(words)
     try:
-        parser.parse_args([*given.notebooks, *shlex.split(given.typed)], given)
+        words, further = without_parameters(shlex.split(given.typed))
+        parser.parse_args([*given.notebooks, *words], given)
     except ValueError as error:
         complain(f"PARAMS={given.typed} cannot be read: {error}")
         return 2
@@ -117,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         names = [*given.notebooks, *filter(None, [given.afterwards])]
-        todo = plan(names, given.profile, dict(given.p), given.reports)
+        todo = plan(names, given.profile, dict([*typed, *further]), given.reports)
     except Refused as refused:
         complain(refused)
         return 2
