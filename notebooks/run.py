@@ -9,7 +9,10 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ import yaml
 from nbformat import NotebookNode
 from parameters import Refused, assigned, checked, declared
 
-from wine_serving.errors import WineServingError
+from wine_serving.errors import SettingsError, WineServingError
 from wine_serving.machine import replace_what_cannot_be_shown
+from wine_serving.registry.files import REMEDIES
 from wine_serving.verdict import MIME, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,14 +145,30 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         tracking.prepare()
         tracking.check_registry()
-        given.reports.mkdir(parents=True, exist_ok=True)
-        return carry_out(todo, given.reports, given.afterwards)
+        with reports_on_disk(given.reports):
+            given.reports.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=given.reports).close()
+            return carry_out(todo, given.reports, given.afterwards)
     except WineServingError as error:
         complain(error)
         return 1
     except KeyboardInterrupt:
         complain("Stopped by Ctrl-C: what was published stays, the notebook that ran has published nothing more")
         return 130
+
+
+@contextmanager
+def reports_on_disk(reports: Path) -> Iterator[None]:
+    """SettingsError for what the disk refuses: what is full or may not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        place = str(error.filename or reports)
+        if error.errno not in REMEDIES and not place.startswith(str(reports)):
+            raise
+        remedy = REMEDIES.get(error.errno or 0, "see what stands there")
+        elsewhere = 'have reports written elsewhere: PARAMS="--reports FOLDER"'
+        raise SettingsError(f"{place}: {error.strerror}; {remedy}, or {elsewhere}") from None
 
 
 def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str | None = None) -> int:

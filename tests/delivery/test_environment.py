@@ -501,6 +501,19 @@ def test_conda_installs_the_same_lock() -> None:
     assert environment["name"] == project()["name"]
 
 
+def test_dev_container_sets_itself_up_by_make() -> None:
+    """It has a supported Python, types what everybody types, and shows JupyterLab, the page and the API."""
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    typed = [container[when].split() for when in ("postCreateCommand", "postAttachCommand")]
+    assert [(program, run("make", target, "--dry-run").returncode) for program, target in typed] == [("make", 0)] * 2
+    assert re.search(r":1-3\.1[1-4]-", container["image"])
+    assert container["forwardPorts"] == [8888, 8501, 8000]
+    settings = json.loads((ROOT / ".devcontainer" / "jupyter_server_config.json").read_text())
+    origin = re.compile(settings["ServerApp"]["allow_origin_pat"])
+    assert origin.fullmatch("https://a-student-x4g5-8888.app.github.dev")
+    assert not origin.match("https://evil.example.org/https://a-8888.app.github.dev")
+
+
 # The layout
 
 

@@ -90,6 +90,12 @@ def test_text_that_is_refused_is_quoted_as_it_was_typed(tmp_path: Path, capsys: 
     assert "extra_csv='010' is refused" in capsys.readouterr().err
 
 
+def test_reports_that_cannot_be_written_are_said_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """As on a disk that is full or may only be read: with what to do, and no notebook is begun."""
+    assert main(["--reports", "/dev/full/reports", "01_data"]) == 1
+    assert capsys.readouterr().err.startswith("/dev/full/reports: Not a directory; ")
+
+
 def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Path) -> None:
     """A pipeline does not run for minutes to stumble at its end; whoever called it sees the exit code."""
     command: list[str | Path] = [sys.executable, ROOT / "notebooks" / "run.py", "--reports", tmp_path / "reports"]
