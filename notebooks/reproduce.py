@@ -8,6 +8,7 @@ version's dataset, in a registry of its own: nothing here changes.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,8 @@ def commit_of(record: Record) -> str:
 
 def clone(commit: str, place: Path) -> Path:
     """A checkout of its own, whose settings of git are not those of this one."""
+    if not shutil.which("git"):
+        raise RegistryError("git is not on PATH, and the commit is fetched by it: install it, and try again")
     run("git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, place, cwd=ROOT)
     try:
         run("git", "checkout", "--quiet", "--detach", commit, cwd=place)

@@ -54,6 +54,10 @@ def check_registry() -> None:
 if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's and tracked as the runner's are
     from jupyterlab.labapp import main
 
+    if not os.access(home := Path("~").expanduser(), os.W_OK):
+        sys.exit(
+            f"HOME={home} cannot be written, and JupyterLab keeps its settings there: let HOME name your own folder"
+        )
     try:
         prepare_environment()
     except SettingsError as error:

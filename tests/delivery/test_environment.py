@@ -22,6 +22,7 @@ import yaml
 from packaging.requirements import Requirement
 from pip._internal.models.index import PyPI  # the only place that knows the public index by name
 
+from tests.delivery.here import HAS_GIT, needs
 from tests.servers import free_port
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
@@ -41,6 +42,7 @@ COMMANDS = sorted(
     {each for text in DOCUMENTS for each in re.findall(r"^make .*?(?= +#|$)", text.read_text(), re.MULTILINE)}
 )
 PATIENCE = 60
+in_git = needs({"a checkout by git": HAS_GIT})
 
 
 def run(*command: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -224,6 +226,7 @@ def test_second_set_up_costs_nothing(ready: Path) -> None:
         assert (again.returncode, again.stdout) == (0, "")
 
 
+@in_git
 def test_outputs_never_reach_git(ready: Path) -> None:
     """What is added to git has no outputs and no counts, and still its tags and its cells' names."""
     cell = {"cell_type": "code", "id": "settings", "metadata": {"tags": ["parameters"]}, "source": ["seed: int = 0"]}
@@ -268,6 +271,7 @@ def without_environment(ready: Path, tmp_path: Path) -> Path:
 GIT = (("status", "--short"), ("diff",), ("stash",), ("stash", "pop"), ("add", "."), ("checkout", "-q", "-b", "other"))
 
 
+@in_git
 @pytest.mark.parametrize("words", GIT, ids=" ".join)
 def test_git_goes_on_where_the_environment_is_gone(without_environment: Path, words: tuple[str, ...]) -> None:
     """No command stops, and outputs stay out, as any Python takes them out."""
@@ -278,6 +282,7 @@ def test_git_goes_on_where_the_environment_is_gone(without_environment: Path, wo
     assert "secret" not in run("git", "show", ":x.ipynb", cwd=without_environment).stdout
 
 
+@in_git
 def test_filter_that_cannot_run_says_what_to_type(without_environment: Path, tmp_path: Path) -> None:
     """With no Python at all git goes on, too."""
     programs = tmp_path / "programs"
@@ -289,6 +294,7 @@ def test_filter_that_cannot_run_says_what_to_type(without_environment: Path, tmp
     assert "outputs are not taken out: make environment" in done.stderr
 
 
+@in_git
 def test_half_merged_notebook_is_what_it_is(without_environment: Path) -> None:
     """What is no JSON stops nothing."""
     (without_environment / "x.ipynb").write_text("<<<<<<< HEAD\n")
@@ -297,6 +303,7 @@ def test_half_merged_notebook_is_what_it_is(without_environment: Path) -> None:
     assert run("git", "show", ":x.ipynb", cwd=without_environment).stdout == "<<<<<<< HEAD\n"
 
 
+@in_git
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_checkout_of_another_user_is_set_up(without_environment: Path, tmp_path: Path) -> None:
     """As when it is mounted in a container: what git refuses to keep is said, and fails nothing."""
@@ -310,6 +317,7 @@ def test_checkout_of_another_user_is_set_up(without_environment: Path, tmp_path:
     assert "safe.directory" in done.stdout
 
 
+@in_git
 def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: Path) -> None:
     """Set-up makes nbdime git's tool for notebooks: a diff names cells, and edits of two cells merge."""
 
@@ -479,6 +487,7 @@ def test_lock_can_be_installed_everywhere(index: str, python: str, platform: str
     assert found.returncode == 0, found.stderr
 
 
+@in_git
 def test_no_file_knows_the_index_that_it_came_from() -> None:
     """Everybody installs from the index that their own pip is configured for."""
     configured = run(sys.executable, "-m", "pip", "config", "list").stdout
@@ -517,6 +526,7 @@ def test_dev_container_sets_itself_up_by_make() -> None:
 # The layout
 
 
+@in_git
 def test_top_level_is_the_agreed_layout() -> None:
     """The first look at the repository shows what it is made of and nothing else."""
     names = {path.split("/")[0] for path in run("git", "ls-files").stdout.splitlines()}

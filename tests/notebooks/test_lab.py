@@ -1,6 +1,7 @@
 """A notebook in JupyterLab: its run begins and ends as it should, and saving it leaves git as it was."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.cells import QUIET, environment
 from tests.conftest import ROOT
+from tests.delivery.here import needs
 from tests.servers import free_port
 
 DECLARED = {"dataset": "wine-quality-data:latest", "n_trees": 50, "n_folds": 5, "seed": 7}
@@ -70,6 +72,7 @@ def test_cell_that_raises_ends_the_run(shell: InteractiveShell) -> None:
 
 @pytest.mark.browser
 @pytest.mark.timeout(300)
+@needs({"git": shutil.which("git")})
 def test_run_all_and_save_leaves_git_clean(chromium: Browser, tmp_path: Path) -> None:
     """In the real JupyterLab as make starts it, which asks for no kernel: outputs and its own marks stay out of git."""
     keep = ROOT / "requirements" / "notebooks.py"
