@@ -141,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         complain(refused)
         return 2
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
+    os.environ["PYTHONUTF8"] = "1"  # what packages read of their own is UTF-8, wherever they forget to say so
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever is set here: reports have figures
     try:
         tracking.prepare()

@@ -62,7 +62,7 @@ if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's a
         prepare_environment()
     except SettingsError as error:
         sys.exit(str(error))
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}  # as run.py sets them
     settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([os.environ.get("JUPYTER_CONFIG_PATH") or settings, settings])
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container

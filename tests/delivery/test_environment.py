@@ -373,6 +373,34 @@ def test_remains_of_an_attempt_are_no_environment(ready: Path) -> None:
     mark.write_text(says)
 
 
+def other_pythons() -> list[str]:
+    """Those of the supported Pythons that are on this machine, but the one that runs the tests."""
+    versions = [f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info.minor]
+    kept = [
+        (shutil.which(f"python{each}"), *Path.home().glob(f".pyenv/versions/{each}.*/bin/python")) for each in versions
+    ]
+    found = [str(python) for places in kept for python in places if python]
+    return [each for each in found if run(each, "--version").returncode == 0]
+
+
+@pytest.mark.delivery
+@pytest.mark.parametrize("python", other_pythons())
+def test_fresh_clone_runs_on_every_python_that_is_here(python: str, tmp_path: Path) -> None:
+    """The whole lock is set up, and a notebook runs, also when the network is gone afterwards."""
+    clone = tmp_path / "clone"
+    assert run("git", "clone", "--quiet", str(ROOT), str(clone)).returncode == 0
+    ready = subprocess.run(
+        ["make", "environment", f"PYTHON={python}"], cwd=clone, check=False, capture_output=True, text=True
+    )
+    assert ready.returncode == 0, ready.stderr
+    offline = ["unshare", "--net"] * (os.geteuid() == 0)
+    done = subprocess.run(
+        [*offline, "make", "data", "PROFILE=quick"], cwd=clone, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "report:" in done.stdout
+
+
 def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path: Path) -> None:
     """A checkout that was copied, moved or renamed gets its own, whatever it had; no code is run from the original."""
     copy = shutil.copytree(ready, tmp_path / "copy", symlinks=True)
