@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from wine_serving.errors import SettingsError
+from wine_serving.machine import temporary_folder
 from wine_serving.registry import open_registry, tracking
 from wine_serving.registry.wandb_sdk import OFFLINE, explain, prepare_environment
 from wine_serving.settings import Settings
@@ -14,6 +15,7 @@ from wine_serving.settings import Settings
 
 def prepare() -> None:
     """Set the variables with which all notebooks of this execution are tracked."""
+    temporary_folder()  # notebooks pack what they publish there
     prepare_environment()
     os.environ.setdefault("WANDB_RUN_GROUP", time.strftime("pipeline-%Y%m%d-%H%M%S"))
 

@@ -7,10 +7,13 @@ import importlib.util
 import os
 import ssl
 import sys
+import tempfile
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from wine_serving.errors import SettingsError
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -30,6 +33,17 @@ def keep_loopback_direct() -> None:
         given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
         listed = [each.strip() for each in given.split(",") if each.strip()]
         os.environ[name] = ",".join([*listed, *(each for each in LOOPBACK if each not in listed)])
+
+
+def temporary_folder() -> str:
+    """A folder of this project's among temporary files; SettingsError where none can be written."""
+    try:
+        return str(Path(tempfile.gettempdir(), "wine-quality"))
+    except FileNotFoundError:
+        given = os.environ.get("TMPDIR", "")
+        raise SettingsError(
+            f"no folder for temporary files can be written (TMPDIR={given}): let TMPDIR name one that can"
+        ) from None
 
 
 def broken_network() -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def test_reports_that_cannot_be_written_are_said_before_anything_runs(capsys: py
     """As on a disk that is full or may only be read: with what to do, and no notebook is begun."""
     assert main(["--reports", "/dev/full/reports", "01_data"]) == 1
     assert capsys.readouterr().err.startswith("/dev/full/reports: Not a directory; ")
+
+
+def test_no_folder_for_temporary_files_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By its variable, before anything runs; where another can be written it is used."""
+    monkeypatch.setenv("TMPDIR", "/nope")
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nope"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert main(["--reports", str(tmp_path / "reports"), "01_data"]) == 1
+    assert capsys.readouterr().err.startswith("no folder for temporary files can be written (TMPDIR=/nope): let TMPDIR")
 
 
 def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable, SettingsError
-from wine_serving.machine import broken_network, keep_loopback_direct
+from wine_serving.machine import broken_network, keep_loopback_direct, temporary_folder
 from wine_serving.provenance import current_commit
 from wine_serving.registry.promises import MODEL
 from wine_serving.settings import ROOT
@@ -25,7 +25,6 @@ from wine_serving.settings import ROOT
 if TYPE_CHECKING:
     import wandb
 
-ELSEWHERE: Final = str(Path(tempfile.gettempdir(), "wine-quality"))  # where neither here nor at home can be written
 QUIET: Final = {  # nothing on the terminal, nothing to W&B but runs and versions; what the environment says comes first
     "WANDB_SILENT": "true",
     "WANDB_CONSOLE": "off",
@@ -34,7 +33,7 @@ QUIET: Final = {  # nothing on the terminal, nothing to W&B but runs and version
     "WANDB_DISABLE_CODE": "true",
 }
 DEFAULTS: Final = QUIET | {  # for runs: bounded, and this project's only
-    "WANDB_DIR": str(ROOT / "artifacts") if os.access(ROOT, os.W_OK) else ELSEWHERE,
+    "WANDB_DIR": str(ROOT / "artifacts"),
     "WANDB_INIT_TIMEOUT": "10",
     "WANDB_FINISH_TIMEOUT": "15",
     "WANDB_FINISH_TIMEOUT_RAISES": "true",
@@ -73,13 +72,20 @@ def prepare_environment() -> None:
             if mode:
                 raise SettingsError(f"WANDB_MODE={mode} cannot be used: {no_key()}, or WANDB_MODE=offline")
             os.environ["WANDB_MODE"] = "offline"
-        if not os.access(Path("~").expanduser(), os.W_OK):
-            _set_defaults(dict.fromkeys(("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"), ELSEWHERE))
+        _set_defaults({name: temporary_folder() for name in _without_place()})
     _set_defaults(DEFAULTS)
     if mode != "disabled":
         _home()
     if commit := current_commit():
         os.environ.setdefault("WANDB_GIT_COMMIT", commit)
+
+
+def _without_place() -> list[str]:
+    """The folders of the SDK's that would lie where nothing can be written: in a read-only checkout, or at home."""
+    of_home = [f"WANDB_{name}_DIR" for name in ("CACHE", "CONFIG", "DATA")]
+    unwritable = {"WANDB_DIR": not os.access(ROOT, os.W_OK)}
+    unwritable |= dict.fromkeys(of_home, not os.access(Path("~").expanduser(), os.W_OK))
+    return [name for name, wanted in unwritable.items() if wanted]
 
 
 def check_variables() -> None:
