@@ -78,7 +78,7 @@ def from_uci(name: str) -> Path:
     cache = pooch.os_cache("wine-quality")
     try:
         return Path(pooch.retrieve(ADDRESS + name, f"sha256:{FILES[name]}", name, cache, downloader=ask))
-    except (OSError, ValueError) as error:  # of requests, too; what its settings make it raise is often neither's kin
+    except (OSError, ValueError) as error:  # those of requests are of these kinds
         if isinstance(error, ValueError) and "hash of downloaded file" in str(error):
             raise ContractError(
                 f"{ADDRESS}{name} is not the file that UCI published: set WINE_DATA_DIR to a good copy"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from wine_serving.errors import SettingsError
-from wine_serving.machine import temporary_folder
+from wine_serving.machine import home, temporary_folder
 from wine_serving.registry import open_registry, tracking
 from wine_serving.registry.wandb_sdk import OFFLINE, explain, prepare_environment
 from wine_serving.settings import Settings
@@ -56,14 +56,13 @@ def check_registry() -> None:
 if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's and tracked as the runner's are
     from jupyterlab.labapp import main
 
-    if not os.access(home := Path("~").expanduser(), os.W_OK):
-        sys.exit(
-            f"HOME={home} cannot be written, and JupyterLab keeps its settings there: let HOME name your own folder"
-        )
     try:
+        own = home()
         prepare_environment()
     except SettingsError as error:
         sys.exit(str(error))
+    if not os.access(own, os.W_OK):
+        sys.exit(f"HOME={own} cannot be written, and JupyterLab keeps its settings there: let it name another folder")
     os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}  # as run.py sets them
     settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([os.environ.get("JUPYTER_CONFIG_PATH") or settings, settings])

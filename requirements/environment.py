@@ -38,9 +38,10 @@ def run(*command: object, **variables: str) -> bool:
     return subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}, check=False).returncode == 0
 
 
-def quietly(*command: str) -> bool:
-    """The same, whatever it would say."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+def complaint(*command: str) -> str:
+    """The first line of what a command that fails says; nothing where it ends well."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    return next(iter(done.stderr.splitlines()), "no reason") if done.returncode else ""
 
 
 def output(*command: object) -> str:
@@ -112,10 +113,12 @@ def settle_git(python: str) -> None:
             f"if {there}; then {here}.mergedriver merge %O %A %B %L %P; else {gone}; git merge-file %A %O %B; fi"
         ),
     }
-    refused = [name for name, value in settings.items() if not quietly("git", "config", name, value)]
+    refused = [said for name, value in settings.items() if (said := complaint("git", "config", name, value))]
     if refused:
-        told = f"git does not take its settings for notebooks here: `git config --global --add safe.directory {ROOT}`"
-        print(f"{told} where this checkout is another user's, and make environment", flush=True)
+        trust = (
+            f"in a checkout of another user's `git config --global --add safe.directory {ROOT}`, and make environment"
+        )
+        print(f"git does not keep how it is to treat notebooks here ({refused[0]}): {trust}", flush=True)
 
 
 def content(path: Path) -> str:

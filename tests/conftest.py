@@ -26,6 +26,8 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # how long a
 hypothesis.settings.load_profile("any machine")
 
 keep_loopback_direct()  # tests ask servers of this very machine, whatever proxy is set here
+for name in [name for name in os.environ if name.lower().endswith("_proxy") and os.environ[name].startswith("socks")]:
+    del os.environ[name]  # httpx refuses to begin where one is set
 
 pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
 

@@ -35,6 +35,14 @@ def keep_loopback_direct() -> None:
         os.environ[name] = ",".join([*listed, *(each for each in LOOPBACK if each not in listed)])
 
 
+def home() -> Path:
+    """The user's own folder; SettingsError where there is none, as in a container that runs as a number."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise SettingsError("HOME is not set, and this user has no other: let HOME name a folder of yours") from None
+
+
 def temporary_folder() -> str:
     """A folder of this project's among temporary files; SettingsError where none can be written."""
     try:

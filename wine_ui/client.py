@@ -18,6 +18,7 @@ from wine_ui.settings import Settings, SettingsError
 
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+UNUSABLE: Final = (ImportError, OSError, ValueError, httpx.InvalidURL)  # what httpx says of such variables
 
 TABLE: Final = 60.0  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
@@ -166,12 +167,7 @@ def _connection(address: str, **given: Any) -> httpx.Client:
     variables = _on_the_way(address)
     try:
         return httpx.Client(base_url=address, trust_env=bool(variables), **given)
-    except (
-        ImportError,
-        OSError,
-        ValueError,
-        httpx.InvalidURL,
-    ) as error:  # broken settings, to httpx
+    except UNUSABLE as error:
         raise SettingsError(f"{' or '.join(variables)} cannot be used ({error}): correct or unset it") from None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable, SettingsError
-from wine_serving.machine import broken_network, keep_loopback_direct, temporary_folder
+from wine_serving.machine import broken_network, home, keep_loopback_direct, temporary_folder
 from wine_serving.provenance import current_commit
 from wine_serving.registry.promises import MODEL
 from wine_serving.settings import ROOT
@@ -62,7 +62,7 @@ def prepare_environment() -> None:
     SettingsError for what W&B would refuse, or cannot write to; nothing of that is asked where no run is tracked.
     """
     for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
-        del os.environ[name]  # a workflow leaves a secret so that it does not have
+        del os.environ[name]  # as workflows leave a secret that there is none of
     mode = os.environ.get("WANDB_MODE")
     if mode and mode not in MODES:
         raise SettingsError(f"WANDB_MODE={mode} cannot be used: it must be one of {', '.join(MODES)}")
@@ -75,7 +75,7 @@ def prepare_environment() -> None:
         _set_defaults({name: temporary_folder() for name in _without_place()})
     _set_defaults(DEFAULTS)
     if mode != "disabled":
-        _home()
+        _runs()
     if commit := current_commit():
         os.environ.setdefault("WANDB_GIT_COMMIT", commit)
 
@@ -84,7 +84,7 @@ def _without_place() -> list[str]:
     """The folders of the SDK's that would lie where nothing can be written: in a read-only checkout, or at home."""
     of_home = [f"WANDB_{name}_DIR" for name in ("CACHE", "CONFIG", "DATA")]
     unwritable = {"WANDB_DIR": not os.access(ROOT, os.W_OK)}
-    unwritable |= dict.fromkeys(of_home, not os.access(Path("~").expanduser(), os.W_OK))
+    unwritable |= dict.fromkeys(of_home, not os.access(home(), os.W_OK))
     return [name for name, wanted in unwritable.items() if wanted]
 
 
@@ -112,16 +112,16 @@ def _set_defaults(variables: Mapping[str, str]) -> None:
         os.environ.setdefault(name, default)
 
 
-def _home() -> Path:
+def _runs() -> Path:
     """The folder in which the SDK keeps runs, made where it was missing."""
-    home = Path(os.environ.get("WANDB_DIR", DEFAULTS["WANDB_DIR"]))
+    runs = Path(os.environ.get("WANDB_DIR", DEFAULTS["WANDB_DIR"]))
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            return home
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs):
+            return runs
     except OSError as error:
         remedy = "let it name a folder that this user can write, or unset it"
-        raise SettingsError(f"WANDB_DIR={home} cannot be written ({error.strerror}): {remedy}") from None
+        raise SettingsError(f"WANDB_DIR={runs} cannot be written ({error.strerror}): {remedy}") from None
 
 
 def has_login() -> bool:
@@ -148,8 +148,8 @@ def has_login() -> bool:
 
 def _netrc() -> Path | None:
     """The file in which the SDK looks for a key."""
-    places = (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")
-    files = [Path(place).expanduser() for place in places if place]
+    named = os.environ.get("NETRC")
+    files = [Path(named).expanduser()] if named else [home() / name for name in (".netrc", "_netrc")]
     return next((file for file in files if file.is_file()), None)
 
 
@@ -287,7 +287,7 @@ class Project:
                 resume="must" if known else None,
                 job_type=None if known else "publish",
                 mode="online",
-                dir=_home(),
+                dir=_runs(),
                 reinit="create_new",
                 settings=settings,
             )
@@ -369,7 +369,7 @@ class Project:
 def push_runs(place: str) -> Iterator[str]:
     """Upload the runs that were recorded offline and are not marked as synchronised; a line when there were any."""
     entity, project = place.split("/")
-    home = _home() / "wandb"
+    home = _runs() / "wandb"
     runs = [path for path in sorted(home.glob("offline-run-*")) if not [*path.glob("*.wandb.synced")]]
     if not runs:
         return
