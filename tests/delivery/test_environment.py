@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import jsonschema
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -535,9 +536,27 @@ def test_conda_installs_the_same_lock() -> None:
     assert environment["name"] == project()["name"]
 
 
+TEXT, TEXTS = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
+PORT = {"onAutoForward": {"enum": ["notify", "openBrowser", "openPreview", "silent", "ignore"]}, "label": TEXT}
+DEV_CONTAINER = {  # of devContainer.base.schema.json, what is used here
+    "type": "object",
+    "required": ["image"],
+    "additionalProperties": False,
+    "properties": {
+        **dict.fromkeys(("name", "image", "postCreateCommand", "postAttachCommand"), TEXT),
+        "hostRequirements": {"properties": {"cpus": {"type": "integer"}, "memory": {"pattern": r"^\d+([tgmk]b)?$"}}},
+        "forwardPorts": {"type": "array", "items": {"type": "integer", "maximum": 65535}},
+        "portsAttributes": {"patternProperties": {r"^\d+$": {"properties": PORT, "additionalProperties": False}}},
+        "remoteEnv": TEXTS,
+        "customizations": {"type": "object"},
+    },
+}
+
+
 def test_dev_container_sets_itself_up_by_make() -> None:
     """It has a supported Python, types what everybody types, and shows JupyterLab, the page and the API."""
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    jsonschema.validate(container, DEV_CONTAINER)
     typed = [container[when].split() for when in ("postCreateCommand", "postAttachCommand")]
     assert [(program, run("make", target, "--dry-run").returncode) for program, target in typed] == [("make", 0)] * 2
     assert re.search(r":1-3\.1[1-4]-", container["image"])
