@@ -129,10 +129,13 @@ def content(path: Path) -> str:
 def set_up(asked: str | None) -> None:
     """Bring `.venv` to the lock. What was made for another folder or Python, or never finished, is thrown away."""
     if content(READY) != str(ROOT) or (asked and asked != content(ASKED)):
+        if not os.access(ROOT, os.W_OK):
+            raise Failed(f"{ROOT} cannot be written, and .venv belongs there: let this user write, or take a copy")
         name, version = find_python(asked)
         print(f"Setting up .venv with {version}: a minute or two, once", flush=True)
         if not run(name, "-m", "venv", "--clear", VENV):
-            raise Failed(f"{name} cannot make .venv: install its venv (on Debian python3-venv), and run make again")
+            remedy = "where it misses ensurepip, install its venv (on Debian python3-venv); mend it, and run make again"
+            raise Failed(f"{name} cannot make .venv, as it says above: {remedy}")
     install(VENV_PYTHON, "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", LOCK)
     install_project(VENV_PYTHON)
     if asked:
