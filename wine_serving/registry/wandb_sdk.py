@@ -207,7 +207,7 @@ class Project:
         self.place = place
         self._patience = patience
         self._api: wandb.Api | None = None
-        os.environ.update(QUIET | dict(os.environ))
+        _set_defaults(QUIET)
 
     def __str__(self) -> str:
         return f"W&B project {self.place}"
