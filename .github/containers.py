@@ -58,6 +58,8 @@ def origin(release: Release) -> dict[str, str]:
 
 def current_commit() -> str:
     """The commit that is checked out, `unknown` where git cannot say: in a ZIP, or a checkout of another user."""
+    if not (ROOT / ".git").exists():
+        return os.environ.get("GITHUB_SHA", "unknown")
     try:
         return os.environ.get("GITHUB_SHA") or command.output("git", "-C", str(ROOT), "rev-parse", "HEAD").strip()
     except FailedError:

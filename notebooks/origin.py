@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 
 from wine_serving.errors import ContractError
-from wine_serving.machine import broken_network
+from wine_serving.machine import CERTIFICATES, PROXIES, broken_network, in_use
 from wine_serving.schema import SEGMENT
 from wine_serving.settings import ROOT
 
@@ -83,10 +83,18 @@ def from_uci(name: str) -> Path:
             raise ContractError(
                 f"{ADDRESS}{name} is not the file that UCI published: set WINE_DATA_DIR to a good copy"
             ) from None
-        if isinstance(error, OSError) and error.errno and not isinstance(error, requests.RequestException):
+        broken = broken_network()
+        if (
+            isinstance(error, OSError)
+            and error.errno
+            and not isinstance(error, requests.RequestException)
+            and not broken
+        ):
             raise NotServed(f"the cache {cache} cannot be written ({error.strerror})") from None
-        why = "; ".join(filter(None, (type(error).__name__, broken_network())))
-        raise NotServed(f"UCI does not answer ({why})") from None
+        way = {"ProxyError": in_use(*PROXIES), "SSLError": in_use(*CERTIFICATES)}.get(type(error).__name__, "")
+        raise NotServed(
+            f"UCI does not answer ({'; '.join(filter(None, (type(error).__name__, broken or way)))})"
+        ) from None
 
 
 def from_package(name: str) -> Path:

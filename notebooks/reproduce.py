@@ -28,6 +28,7 @@ from wine_serving.schema import encode_columns
 from wine_serving.settings import ROOT, Settings
 
 CHANGED = "+changes"  # how a record's commit ends when files differed from it
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # set by git there, they name this repository
 VENV_PYTHON = Path(".venv", "Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -107,12 +108,15 @@ def train(checkout: Path, parameters: Mapping[str, Any]) -> None:
 
 def text(value: Any) -> str:
     """As a person types it."""
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def run(*command: object, cwd: Path, **variables: str) -> None:
-    """Run a command to its end, in an environment that holds no setting of this project."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
+    """Run a command to its end, in an environment that holds no setting of this project, nor of a hook of git."""
+    foreign = ("WINE_", "WANDB_", *OF_A_HOOK)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     subprocess.run([str(word) for word in command], cwd=cwd, env=inherited | variables, check=True)
 
 

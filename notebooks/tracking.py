@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from wine_serving.errors import SettingsError
-from wine_serving.machine import home, temporary_folder
+from wine_serving.machine import can_be_written, home, temporary_folder
 from wine_serving.registry import open_registry, tracking
 from wine_serving.registry.wandb_sdk import OFFLINE, explain, prepare_environment
 from wine_serving.settings import Settings
@@ -61,7 +61,7 @@ if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's a
         prepare_environment()
     except SettingsError as error:
         sys.exit(str(error))
-    if not os.access(own, os.W_OK):
+    if not can_be_written(own):
         sys.exit(f"HOME={own} cannot be written, and JupyterLab keeps its settings there: let it name another folder")
     os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}  # as run.py sets them
     settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts

@@ -25,6 +25,7 @@ ASKED = VENV / ".python"  # the Python that was asked for by name
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 NAMES = ("python3", "python", *(f"python{version}" for version in reversed(SUPPORTED)))
 KEEP = "requirements/notebooks.py"
+KEPT = "keep-notebooks.py"  # its copy beside git's settings, for checkouts of commits that had none
 BROKEN = "names what is not there: correct or unset it"
 
 
@@ -99,7 +100,10 @@ def settle_git(python: str) -> None:
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         return
     there, here = f'[ -x "{python}" ]', f'"{python}" -m nbdime.vcs.git'
-    strip = f'python="{python}"; {there} || python=python3; "$python" {KEEP}'
+    strip = (
+        f'python="{python}"; {there} || python=python3; keep={KEEP}; '
+        f'[ -f $keep ] || keep="$(git rev-parse --git-common-dir)/{KEPT}"; "$python" "$keep"'
+    )
     gone = 'echo "this notebook is taken for plain text: make environment" >&2'
     settings = {
         "filter.nbstripout.clean": f'{strip} || {{ echo "outputs are not taken out: make environment" >&2; exit 1; }}',
@@ -114,7 +118,9 @@ def settle_git(python: str) -> None:
         ),
     }
     refused = [said for name, value in settings.items() if (said := complaint("git", "config", name, value))]
-    if refused:
+    if not refused:
+        shutil.copyfile(ROOT / KEEP, ROOT / output("git", "rev-parse", "--git-common-dir") / KEPT)
+    else:
         trust = (
             f"in a checkout of another user's `git config --global --add safe.directory {ROOT}`, and make environment"
         )

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from wine_serving.errors import SettingsError
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
+KEY_LOG: Final = "SSLKEYLOGFILE"
 CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXIES: Final = tuple(each for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") for each in (name, name.lower()))
 
@@ -43,6 +44,12 @@ def home() -> Path:
         raise SettingsError("HOME is not set, and this user has no other: let HOME name a folder of yours") from None
 
 
+def can_be_written(path: Path) -> bool:
+    """Whether this user may write there, or make it where it is missing."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    return os.access(there, os.W_OK) and (there == path or there.is_dir())
+
+
 def temporary_folder() -> str:
     """A folder of this project's among temporary files; SettingsError where none can be written."""
     try:
@@ -58,7 +65,15 @@ def broken_network() -> str:
     """What of the network's settings cannot be used, and what to do; empty where all look right."""
     found = [(name, what_is_wrong_with_certificates(os.environ.get(name))) for name in CERTIFICATES]
     found += [(name, what_is_wrong_with_a_proxy(os.environ.get(name))) for name in PROXIES]
+    if (log := os.environ.get(KEY_LOG)) and not can_be_written(Path(log)):
+        found.append((KEY_LOG, f"names {log}, which cannot be written"))
     return "; ".join(f"{name} {wrong}: correct or unset it" for name, wrong in found if wrong)
+
+
+def in_use(*names: str) -> str:
+    """Those of the variables that are set, as a remark behind what has failed."""
+    given = [name for name in names if os.environ.get(name)]
+    return f"as {' and '.join(given)} say" + "s" * (len(given) == 1) if given else ""
 
 
 def what_is_wrong_with_certificates(place: str | None) -> str:
@@ -69,7 +84,7 @@ def what_is_wrong_with_certificates(place: str | None) -> str:
         return f"names {place}, which is not there"
     if Path(place).is_file():
         try:
-            ssl.create_default_context(cafile=place)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(place)
         except (OSError, ValueError):
             return f"names {place}, which holds no certificates"
     return ""

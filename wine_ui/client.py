@@ -9,6 +9,9 @@ ApiError
 
 import ipaddress
 import os
+import re
+import ssl
+import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
@@ -16,8 +19,7 @@ import httpx
 
 from wine_ui.settings import Settings, SettingsError
 
-PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 UNUSABLE: Final = (ImportError, OSError, ValueError, httpx.InvalidURL)  # what httpx says of such variables
 
 TABLE: Final = 60.0  # seconds that the largest table may take
@@ -165,21 +167,43 @@ class Client:
 def _connection(address: str, **given: Any) -> httpx.Client:
     """A client that asks this very machine without any proxy, and others as the environment says."""
     variables = _on_the_way(address)
+    secure = address.startswith("https:")
     try:
-        return httpx.Client(base_url=address, trust_env=bool(variables), **given)
+        certificates = (
+            True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )  # httpx would read files for http, too
+        way = httpx.HTTPTransport(verify=certificates, proxy=_proxy(address))
+        return httpx.Client(base_url=address, transport=way, **given)
     except UNUSABLE as error:
         raise SettingsError(f"{' or '.join(variables)} cannot be used ({error}): correct or unset it") from None
 
 
+def _proxy(address: str) -> str | None:
+    """The proxy that the environment names for the address; httpx cannot read every NO_PROXY that others can."""
+    url, named = httpx.URL(address), urllib.request.getproxies_environment()
+    proxy = named.get(url.scheme) or named.get("all")
+    direct = {"no": re.sub(r"\*(?=\.)|[\[\]]", "", named.get("no", ""))}
+    passed_by = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
+    if proxy is None or _is_here(url.host) or passed_by(url.host, direct):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
 def _on_the_way(address: str) -> list[str]:
-    """The variables that decide how the address is reached; none for this very machine."""
+    """The variables that decide how the address is reached."""
     url = httpx.URL(address)
+    names = [] if _is_here(url.host) else [f"{url.scheme.upper()}_PROXY", "ALL_PROXY", "NO_PROXY"]
+    names += CERTIFICATES if url.scheme == "https" else []
+    return [each for name in names for each in (name, name.lower()) if os.environ.get(each)]
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this very machine."""
     try:
-        here = ipaddress.ip_address(url.host).is_loopback
+        place = ipaddress.ip_address(host)
     except ValueError:
-        here = url.host == "localhost" or url.host.endswith(".localhost")
-    names = (*PROXIES, *map(str.lower, PROXIES), *CERTIFICATES)
-    return [] if here else [name for name in names if os.environ.get(name)]
+        return f".{host.rstrip('.')}".endswith(".localhost")
+    return place.is_loopback or place.is_unspecified
 
 
 def _failure(status: int, content: dict[str, Any]) -> ApiError:

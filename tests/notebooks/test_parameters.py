@@ -27,6 +27,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
         ("01_data", "split_seed", "1.5", "split_seed=1.5 is refused: Input should be a valid integer"),
         ("01_data", "split_seed", "one", "split_seed='one' is refused: Input should be a valid integer"),
         ("01_data", "seed", "1", "01_data has no parameter seed; it has data_dir, extra_csv"),
+        ("01_data", "test_fraction", "nan", "test_fraction='nan' is refused: Input should be a valid number"),
+        ("01_data", "without", "\udcff", r"without='\udcff' is refused: it is no text in UTF-8"),
+        ("01_data", "extra_csv", "no", "extra_csv='no' is refused: String should match"),
         ("01_data", "extra_csv", "7", "extra_csv=7 is refused: Input should be a valid string"),
         (
             "01_data",
@@ -72,6 +75,7 @@ TYPED: dict[str, tuple[str, str, object]] = {
     "a number with a zero before it": ("split_seed", "010", 10),
     "a number as computers write it": ("split_seed", "1e3", 1000),
     "a share": ("test_fraction", ".25", 0.25),
+    "no name": ("without", "", None),
     "nothing": ("extra_csv", "none", None),
 }
 

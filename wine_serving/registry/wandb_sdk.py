@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable, SettingsError
-from wine_serving.machine import broken_network, home, keep_loopback_direct, temporary_folder
+from wine_serving.machine import broken_network, can_be_written, home, keep_loopback_direct, temporary_folder
 from wine_serving.provenance import current_commit
 from wine_serving.registry.promises import MODEL
 from wine_serving.settings import ROOT
@@ -84,7 +84,7 @@ def _without_place() -> list[str]:
     """The folders of the SDK's that would lie where nothing can be written: in a read-only checkout, or at home."""
     of_home = [f"WANDB_{name}_DIR" for name in ("CACHE", "CONFIG", "DATA")]
     unwritable = {"WANDB_DIR": not os.access(ROOT, os.W_OK)}
-    unwritable |= dict.fromkeys(of_home, not os.access(home(), os.W_OK))
+    unwritable |= dict.fromkeys(of_home, not can_be_written(home()))
     return [name for name, wanted in unwritable.items() if wanted]
 
 
