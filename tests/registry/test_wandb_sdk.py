@@ -39,6 +39,7 @@ MODES: dict[str, tuple[dict[str, str], str, str]] = {
         "",
     ),
     "a login in a file of other programs": ({}, "machine imap.example.org port 993 login x password y\n", "offline"),
+    "a login for whoever asks": ({}, "default login anonymous password me@example.org", "offline"),
     "one that nobody can read": ({}, "machine x\xed login y", "offline"),
     "a mode that needs no key": (
         {"WANDB_MODE": "offline"},

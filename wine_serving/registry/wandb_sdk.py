@@ -15,6 +15,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable, SettingsError
 from wine_serving.machine import broken_network, can_be_written, home, keep_loopback_direct, temporary_folder
@@ -63,6 +64,7 @@ def prepare_environment() -> None:
     """
     for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
         del os.environ[name]  # as workflows leave a secret that there is none of
+    _set_defaults(QUIET)
     mode = os.environ.get("WANDB_MODE")
     if mode and mode not in MODES:
         raise SettingsError(f"WANDB_MODE={mode} cannot be used: it must be one of {', '.join(MODES)}")
@@ -140,6 +142,8 @@ def has_login() -> bool:
     try:
         return _finds_key(wandb_setup.singleton().settings.base_url, "tracking")  # wandb.setup() would start a service
     except wandb.Error as error:
+        if not _named():
+            return False
         raise SettingsError(f"what should be W&B's key cannot be used: {error}; {LOG_IN}") from None
     finally:
         if wandb.run is None:
@@ -151,6 +155,16 @@ def _netrc() -> Path | None:
     named = os.environ.get("NETRC")
     files = [Path(named).expanduser()] if named else [home() / name for name in (".netrc", "_netrc")]
     return next((file for file in files if file.is_file()), None)
+
+
+def _named() -> bool:
+    """Whether a key is meant for W&B: by a variable, or by its server's name in the file, not as what is anybody's."""
+    from wandb.sdk import wandb_setup
+    from wandb.sdk.lib import urls
+
+    server, file = wandb_setup.singleton().settings.base_url, _netrc()
+    names = {urlsplit(each).netloc for each in (server, urls.forge_upstream_url(server))}
+    return any(os.environ.get(name) for name in KEYS) or bool(file and names & netrc.netrc(file).hosts.keys())
 
 
 def _finds_key(host: str, source: str) -> bool:
