@@ -105,6 +105,11 @@ def without_parameters(words: list[str]) -> tuple[list[str], list[tuple[str, str
     return left, found
 
 
+def as_utf8(word: str) -> str:
+    """What was typed, also where this process takes it for ASCII, as with LC_ALL=C."""
+    return os.fsencode(word).decode("utf-8", "surrogateescape")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the named notebooks in order; 0 when all ran, 1 when one failed, 2 when a parameter was refused."""
     replace_what_cannot_be_shown()
@@ -136,7 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         names = [*given.notebooks, *filter(None, [given.afterwards])]
-        todo = plan(names, given.profile, dict([*typed, *further]), given.reports)
+        meant = {name: as_utf8(value) for name, value in [*typed, *further]}
+        todo = plan(names, given.profile, meant, given.reports)
     except Refused as refused:
         complain(refused)
         return 2

@@ -296,6 +296,16 @@ def test_filter_that_cannot_run_says_what_to_type(without_environment: Path, tmp
 
 
 @in_git
+def test_commit_that_lacks_the_script_is_no_trouble(ready: Path, without_environment: Path) -> None:
+    """As in a checkout of an older one: the copy beside git's settings does the same."""
+    shutil.copy(ready / ".git" / "keep-notebooks.py", without_environment / ".git")
+    (without_environment / "requirements" / "notebooks.py").unlink()
+    done = run("git", "add", ".", cwd=without_environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "secret" not in run("git", "show", ":x.ipynb", cwd=without_environment).stdout
+
+
+@in_git
 def test_half_merged_notebook_is_what_it_is(without_environment: Path) -> None:
     """What is no JSON stops nothing."""
     (without_environment / "x.ipynb").write_text("<<<<<<< HEAD\n")
