@@ -395,6 +395,7 @@ def other_pythons() -> list[str]:
 
 
 @pytest.mark.delivery
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("python", other_pythons())
 def test_fresh_clone_runs_on_every_python_that_is_here(python: str, tmp_path: Path) -> None:
     """The whole lock is set up, by uv, as CI's own set-up is by pip; and a notebook runs after the network is gone."""
