@@ -1,5 +1,4 @@
-# One vocabulary for people and for workflows. `make` alone prints the menu.
-
+# One vocabulary for people and for workflows. `make` alone prints the menu. What the terminal cannot show is replaced.
 # What a person types is data. make would expand it, and run what `$(shell …)` in it says: its text is taken instead, and
 # reaches Python through the environment, where no quote, dollar or line break in it means anything.
 $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
@@ -10,6 +9,7 @@ API_PORT ?= 8000
 UI_PORT  ?= 8501
 export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
+export PYTHONIOENCODING := $(firstword $(subst :, ,$(value PYTHONIOENCODING):)):replace
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
 # Inside conda its own Python is used, elsewhere .venv, which says in which folder it was made and for which Python. One
@@ -26,9 +26,9 @@ ifneq ($(shell cat .venv/.ready 2>/dev/null)|$(MADE),$(CURDIR)|$(or $(value PYTH
 .PHONY: $(READY)
 endif
 endif
-override FOUND = $(firstword $(foreach name,python3 python python3.14 python3.13 python3.12 python3.11,$(if $(shell command -v $(name)),$(name))) python3)
-override ANY_PYTHON := "$${PYTHON:-$(if $(wildcard $(PY)),$(PY),$(FOUND))}"  # what releases asks for no environment of its own
-
+override FOUND = $(or $(shell for each in python3 python python3.14 python3.13 python3.12 python3.11 "$$(uv python find 2>/dev/null)"; do "$$each" \
+  -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null && echo "$$each" && break; done),$(error Python 3.11 to 3.14 is needed: install it))
+override ANY_PYTHON = "$${PYTHON:-$(if $(wildcard $(PY)),$(PY),$(FOUND))}"  # what releases asks for no environment of its own
 override RUN := $(PY) notebooks/run.py --profile="$$PROFILE" --typed="$$PARAMS"$(if $(value EXTRA_CSV), -p extra_csv "$$EXTRA_CSV")
 override API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port "$$API_PORT" --no-access-log
 override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port "$$UI_PORT" \
@@ -65,7 +65,7 @@ lab: $(READY)  ## JupyterLab on the notebooks
 # Serving
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
 	@echo "API:  http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
-	@echo "Page: http://localhost:$$UI_PORT"
+	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}"
 	@trap 'kill $$api $$ui 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(API) & api=$$!; $(UI) & ui=$$!; \
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
@@ -74,7 +74,7 @@ api: $(READY)  ## the API alone on http://localhost:8000
 	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
 	@$(API)
 ui: $(READY)  ## the page alone on http://localhost:8501
-	@echo "Page: http://localhost:$$UI_PORT"
+	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}"
 	@$(UI)
 
 # Production

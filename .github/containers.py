@@ -53,8 +53,17 @@ def run(*words: str) -> str:
 
 def origin(release: Release) -> dict[str, str]:
     """What images are made of."""
-    commit = os.environ.get("GITHUB_SHA") or run("git", "rev-parse", "HEAD")
-    return {"commit": commit, "version": release.version, "digest": release.digest}
+    return {"commit": current_commit(), "version": release.version, "digest": release.digest}
+
+
+def current_commit() -> str:
+    """The commit that is checked out, `unknown` where git cannot say: in a ZIP, or a checkout of another user."""
+    if not (ROOT / ".git").exists():
+        return os.environ.get("GITHUB_SHA", "unknown")
+    try:
+        return os.environ.get("GITHUB_SHA") or command.output("git", "-C", str(ROOT), "rev-parse", "HEAD").strip()
+    except FailedError:
+        return "unknown"
 
 
 def noted(release: Release, what: str, remedy: str) -> dict[str, str]:

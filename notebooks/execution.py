@@ -93,11 +93,16 @@ def execute(notebook: Path, parameters: dict[str, Any], executed: Path, tell: Ca
             extra_arguments=["--log-level=CRITICAL"],  # of the kernel: what ends it is told here
             progress_bar=bar,
             tell=(lambda _: None) if bar else tell,
+            start_timeout=120,
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
     except PapermillExecutionError as error:
         ours = hasattr(errors, error.ename)  # its sentence says enough
         raise Stopped(error.evalue if ours else f"{error.ename}: {error.evalue}") from None
+    except RuntimeError as error:  # of jupyter_client: there is no kernel to say it
+        raise Stopped(
+            f"{error}: see whether a firewall keeps programs on 127.0.0.1 apart, and run this again"
+        ) from None
     if not bar:
         tell(f"The {SLOWEST} slowest cells:")
         for line in slowest(done):

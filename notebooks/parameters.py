@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional
@@ -10,6 +11,7 @@ import redaction
 from pydantic import Field, TypeAdapter, ValidationError
 
 VOCABULARY = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "Optional": Optional}  # of annotations
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": None}
 
 
 class Refused(Exception):
@@ -64,16 +66,44 @@ def _parameter(node: ast.AnnAssign, types: dict[str, str], comment: str) -> Para
 
 
 def as_declared(parameter: Parameter, text: str) -> Any:
-    """What a person means who types `text`: the text where the notebook takes it, else a number or a truth value."""
-    meant: Any = text
-    for read in (str, int, float, {"true": True, "false": False}.__getitem__):
+    """What a person means who types `text`: the text where the notebook takes it, else a number or one of WORDS.
+
+    Nothing typed is None where the notebook takes that. What it does not take at all is left as it was typed, to be
+    refused, unless it is plainly a number or a truth.
+    """
+    plainly: Any = text
+    for read in (nothing, str, whole, finite, lambda word: WORDS[word.lower()]):
         try:
             value = read(text)
-            meant = value if meant is text else meant
+            if str(value) == text or (isinstance(value, bool) and str(value).lower() == text.lower()):
+                plainly = value
             return parameter.adapter.validate_python(value, strict=True)
         except (ValueError, KeyError):
             continue
-    return meant
+    return plainly
+
+
+def nothing(text: str) -> None:
+    """None for no text, and ValueError for any."""
+    if text:
+        raise ValueError
+
+
+def finite(text: str) -> float:
+    """A number, but none that no report can hold."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError
+    return number
+
+
+def whole(text: str) -> int:
+    """A whole number, also one that is written as 1e3 or 7.0."""
+    try:
+        return int(text)
+    except ValueError:
+        if not (number := float(text)).is_integer():
+            raise
+        return int(number)
 
 
 def assigned(typed: dict[str, str], notebooks: Iterable[Path]) -> dict[Path, dict[str, Any]]:
@@ -106,6 +136,8 @@ def checked(notebook: Path, given: dict[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if redaction.is_secret(name, value):
             raise Refused(f"{name} looks like a secret: parameters are kept in reports; use an environment variable")
+        if isinstance(value, str) and value != value.encode(errors="replace").decode():
+            raise Refused(f"{notebook.stem}: {name}={value!r} is refused: it is no text in UTF-8")
         if name not in known:
             raise Refused(f"{notebook.stem} has no parameter {name}; it has {', '.join(known)}")
         try:

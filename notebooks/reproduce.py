@@ -8,6 +8,7 @@ version's dataset, in a registry of its own: nothing here changes.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,14 @@ import pandas as pd
 
 from wine_serving.bundle import GOLDEN_TOLERANCE, METADATA_FILE, Bundle
 from wine_serving.errors import RegistryError, WineServingError
+from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.registry import DATASET, MODEL, Record, Registry, digest_files, open_registry
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import encode_columns
 from wine_serving.settings import ROOT, Settings
 
 CHANGED = "+changes"  # how a record's commit ends when files differed from it
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # set by git there, they name this repository
 VENV_PYTHON = Path(".venv", "Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -79,6 +82,8 @@ def commit_of(record: Record) -> str:
 
 def clone(commit: str, place: Path) -> Path:
     """A checkout of its own, whose settings of git are not those of this one."""
+    if not shutil.which("git"):
+        raise RegistryError("git is not on PATH, and the commit is fetched by it: install it, and try again")
     run("git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, place, cwd=ROOT)
     try:
         run("git", "checkout", "--quiet", "--detach", commit, cwd=place)
@@ -103,12 +108,15 @@ def train(checkout: Path, parameters: Mapping[str, Any]) -> None:
 
 def text(value: Any) -> str:
     """As a person types it."""
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def run(*command: object, cwd: Path, **variables: str) -> None:
-    """Run a command to its end, in an environment that holds no setting of this project."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
+    """Run a command to its end, in an environment that holds no setting of this project, nor of a hook of git."""
+    foreign = ("WINE_", "WANDB_", *OF_A_HOOK)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     subprocess.run([str(word) for word in command], cwd=cwd, env=inherited | variables, check=True)
 
 
@@ -146,6 +154,7 @@ def changes(recorded: Path, rebuilt: Path) -> list[str]:
 
 def main(version: str) -> int:
     """0 when the rebuilt version is identical or gives the same answers, 1 when not, 2 when no version is named."""
+    replace_what_cannot_be_shown()
     if not version:
         print("Say which version: make reproduce VERSION=v1", file=sys.stderr)
         return 2

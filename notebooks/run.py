@@ -9,7 +9,10 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ import yaml
 from nbformat import NotebookNode
 from parameters import Refused, assigned, checked, declared
 
-from wine_serving.errors import WineServingError
+from wine_serving.errors import SettingsError, WineServingError
+from wine_serving.machine import replace_what_cannot_be_shown
+from wine_serving.registry.files import REMEDIES
 from wine_serving.verdict import MIME, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,8 +92,27 @@ def complain(text: object) -> None:
     print(redaction.redacted(str(text)), file=sys.stderr, flush=True)
 
 
+def without_parameters(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The words but for each `-p NAME VALUE`, and those: a value may look like anything, also like an option."""
+    left, found = [], []
+    while words:
+        if words[0] == "-p" and len(words) > 2:
+            found.append((words[1], words[2]))
+            words = words[3:]
+        else:
+            left.append(words[0])
+            words = words[1:]
+    return left, found
+
+
+def as_utf8(word: str) -> str:
+    """What was typed, also where this process takes it for ASCII, as with LC_ALL=C."""
+    return os.fsencode(word).decode("utf-8", "surrogateescape")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the named notebooks in order; 0 when all ran, 1 when one failed, 2 when a parameter was refused."""
+    replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("notebooks", nargs="+", help="names without .ipynb, in order")
     parser.add_argument("--profile", default="full", help="a file of parameters in notebooks/profiles")
@@ -103,9 +127,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where reports are written")
     parser.add_argument("--afterwards", help="a notebook that only informs: it may fail")
     parser.add_argument("--typed", default="", help="further -p NAME VALUE in one text, as make's PARAMS holds them")
-    given = parser.parse_args(arguments)
+    words, typed = without_parameters([*(sys.argv[1:] if arguments is None else arguments)])
+    given = parser.parse_args(words)
     try:
-        parser.parse_args([*given.notebooks, *shlex.split(given.typed)], given)
+        words, further = without_parameters(shlex.split(given.typed))
+        parser.parse_args([*given.notebooks, *words], given)
     except ValueError as error:
         complain(f"PARAMS={given.typed} cannot be read: {error}")
         return 2
@@ -115,23 +141,41 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         names = [*given.notebooks, *filter(None, [given.afterwards])]
-        todo = plan(names, given.profile, dict(given.p), given.reports)
+        meant = {name: as_utf8(value) for name, value in [*typed, *further]}
+        todo = plan(names, given.profile, meant, given.reports)
     except Refused as refused:
         complain(refused)
         return 2
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
+    os.environ["PYTHONUTF8"] = "1"  # what packages read of their own is UTF-8, wherever they forget to say so
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever is set here: reports have figures
-    tracking.prepare()
     try:
+        tracking.prepare()
         tracking.check_registry()
-        given.reports.mkdir(parents=True, exist_ok=True)
-        return carry_out(todo, given.reports, given.afterwards)
+        with reports_on_disk(given.reports):
+            given.reports.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=given.reports).close()
+            return carry_out(todo, given.reports, given.afterwards)
     except WineServingError as error:
         complain(error)
         return 1
     except KeyboardInterrupt:
         complain("Stopped by Ctrl-C: what was published stays, the notebook that ran has published nothing more")
         return 130
+
+
+@contextmanager
+def reports_on_disk(reports: Path) -> Iterator[None]:
+    """SettingsError for what the disk refuses: what is full or may not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        place = str(error.filename or reports)
+        if error.errno not in REMEDIES and not place.startswith(str(reports)):
+            raise
+        remedy = REMEDIES.get(error.errno or 0, "see what stands there")
+        elsewhere = 'have reports written elsewhere: PARAMS="--reports FOLDER"'
+        raise SettingsError(f"{place}: {error.strerror}; {remedy}, or {elsewhere}") from None
 
 
 def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str | None = None) -> int:

@@ -6,13 +6,16 @@ import sys
 import time
 from pathlib import Path
 
+from wine_serving.errors import SettingsError
+from wine_serving.machine import can_be_written, home, temporary_folder
 from wine_serving.registry import open_registry, tracking
-from wine_serving.registry.wandb_sdk import explain, prepare_environment
+from wine_serving.registry.wandb_sdk import OFFLINE, explain, prepare_environment
 from wine_serving.settings import Settings
 
 
 def prepare() -> None:
     """Set the variables with which all notebooks of this execution are tracked."""
+    temporary_folder()  # notebooks pack what they publish there
     prepare_environment()
     os.environ.setdefault("WANDB_RUN_GROUP", time.strftime("pipeline-%Y%m%d-%H%M%S"))
 
@@ -40,17 +43,27 @@ def add_report(page: Path, failed: bool) -> None:
 
 def check_registry() -> None:
     """Ask the registry something, so that a wrong key or a dead server is said before a notebook starts."""
-    settings = Settings.from_environment()
+    settings, mode = Settings.from_environment(), os.environ.get("WANDB_MODE", "online")
     registry = open_registry(settings.registry)
     registry.aliases("wine-quality")
     registry.close()
+    if settings.registry.startswith("wandb:") and mode in (*OFFLINE, "disabled"):
+        raise SettingsError(
+            f"WANDB_MODE={mode} cannot be used with WINE_REGISTRY={settings.registry}: unset one of them"
+        )
 
 
 if __name__ == "__main__":  # JupyterLab, whose kernels are this environment's and tracked as the runner's are
     from jupyterlab.labapp import main
 
-    prepare_environment()
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    try:
+        own = home()
+        prepare_environment()
+    except SettingsError as error:
+        sys.exit(str(error))
+    if not can_be_written(own):
+        sys.exit(f"HOME={own} cannot be written, and JupyterLab keeps its settings there: let it name another folder")
+    os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}  # as run.py sets them
     settings = str(Path(__file__).parent / "templates" / "jupyter")  # notebooks name no kernel: the one there is starts
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join([os.environ.get("JUPYTER_CONFIG_PATH") or settings, settings])
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container

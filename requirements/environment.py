@@ -11,7 +11,6 @@ are found there by absolute paths: one that was copied or moved is made anew.
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,9 @@ READY = VENV / ".ready"  # there once it is complete: the folder that it was mad
 ASKED = VENV / ".python"  # the Python that was asked for by name
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 NAMES = ("python3", "python", *(f"python{version}" for version in reversed(SUPPORTED)))
-STRIP = "-m nbstripout --keep-id --extra-keys 'metadata.kernelspec metadata.language_info'"
+KEEP = "requirements/notebooks.py"
+KEPT = "keep-notebooks.py"  # its copy beside git's settings, for checkouts of commits that had none
+BROKEN = "names what is not there: correct or unset it"
 
 
 class Failed(Exception):
@@ -36,6 +37,12 @@ def run(*command: object, **variables: str) -> bool:
     """Whether the command ended well, with `variables` laid over the environment."""
     words = [str(word) for word in command]
     return subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}, check=False).returncode == 0
+
+
+def complaint(*command: str) -> str:
+    """The first line of what a command that fails says; nothing where it ends well."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    return next(iter(done.stderr.splitlines()), "no reason") if done.returncode else ""
 
 
 def output(*command: object) -> str:
@@ -50,7 +57,8 @@ def output(*command: object) -> str:
 
 def find_python(asked: str | None) -> tuple[str, str]:
     """The name and version of the Python that was asked for, or of the first that will do."""
-    versions = {name: output(name, "--version") for name in ([asked] if asked else NAMES)}
+    by_uv = output("uv", "python", "find", f">={SUPPORTED[0]},<3.15")
+    versions = {name: output(name, "--version") for name in ([asked] if asked else [*NAMES, *filter(None, [by_uv])])}
     for name, version in versions.items():
         if version.startswith(tuple(f"Python {each}." for each in SUPPORTED)):
             return name, version
@@ -69,29 +77,54 @@ def install(python: Path | str, *what: object) -> None:
         if run(uv, "pip", "install", "--quiet", "--python", python, *what, **variables):
             return
         print("uv does not get the packages, so pip tries", flush=True)
-    if not run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what):
-        raise Failed("the packages cannot be installed: mend what pip says above, and run make again")
+    ours = {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # whatever is set for other environments
+    if not run(python, "-m", "pip", "install", "--quiet", *what, **ours):
+        names = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        stale = [f"{name} {BROKEN}" for name in names if os.environ.get(name) and not Path(os.environ[name]).exists()]
+        remedy = "; ".join([*stale, "mend what pip says above, and run make again"])
+        raise Failed(f"the packages cannot be installed: {remedy}")
 
 
 def install_project(python: Path | str) -> None:
     """Add the project itself, from this folder, and tell git how its notebooks are kept."""
     install(python, "--no-deps", "--no-build-isolation", "--editable", ROOT)
-    settle_git(f'"{Path(python).as_posix()}"')
+    settle_git(Path(str(python).replace(f"{ROOT}{os.sep}", "")).as_posix())
 
 
 def settle_git(python: str) -> None:
-    """Notebooks reach git without outputs, and are compared and merged cell by cell: settings of this clone alone."""
+    """Notebooks reach git without outputs, and are compared and merged cell by cell: settings of this clone alone.
+
+    All its worktrees share them, so each finds its own `python`. Where that is gone git goes on, and says what to type.
+    Nothing here stops a set-up: in a checkout that belongs to another user git may refuse to keep them.
+    """
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         return
+    there, here = f'[ -x "{python}" ]', f'"{python}" -m nbdime.vcs.git'
+    strip = (
+        f'python="{python}"; {there} || python=python3; keep={KEEP}; '
+        f'[ -f $keep ] || keep="$(git rev-parse --git-common-dir)/{KEPT}"; "$python" "$keep"'
+    )
+    gone = 'echo "this notebook is taken for plain text: make environment" >&2'
     settings = {
-        "filter.nbstripout.clean": f"{python} {STRIP}",
+        "filter.nbstripout.clean": f'{strip} || {{ echo "outputs are not taken out: make environment" >&2; exit 1; }}',
         "filter.nbstripout.smudge": "cat",
-        "filter.nbstripout.required": "true",
-        "diff.jupyternotebook.command": f"{python} -m nbdime.vcs.git.diffdriver diff",
-        "merge.jupyternotebook.driver": f"{python} -m nbdime.vcs.git.mergedriver merge %O %A %B %L %P",
+        "filter.nbstripout.required": "false",
+        "diff.jupyternotebook.command": (
+            f'compare() {{ if {there}; then {here}.diffdriver diff "$@"; '
+            f'else {gone}; diff -u "$2" "$5"; fi; :; }}; compare'
+        ),
+        "merge.jupyternotebook.driver": (
+            f"if {there}; then {here}.mergedriver merge %O %A %B %L %P; else {gone}; git merge-file %A %O %B; fi"
+        ),
     }
-    for name, value in settings.items():
-        run("git", "config", name, value)
+    refused = [said for name, value in settings.items() if (said := complaint("git", "config", name, value))]
+    if not refused:
+        shutil.copyfile(ROOT / KEEP, ROOT / output("git", "rev-parse", "--git-common-dir") / KEPT)
+    else:
+        trust = (
+            f"in a checkout of another user's `git config --global --add safe.directory {ROOT}`, and make environment"
+        )
+        print(f"git does not keep how it is to treat notebooks here ({refused[0]}): {trust}", flush=True)
 
 
 def content(path: Path) -> str:
@@ -102,10 +135,13 @@ def content(path: Path) -> str:
 def set_up(asked: str | None) -> None:
     """Bring `.venv` to the lock. What was made for another folder or Python, or never finished, is thrown away."""
     if content(READY) != str(ROOT) or (asked and asked != content(ASKED)):
+        if not os.access(ROOT, os.W_OK):
+            raise Failed(f"{ROOT} cannot be written, and .venv belongs there: let this user write, or take a copy")
         name, version = find_python(asked)
         print(f"Setting up .venv with {version}: a minute or two, once", flush=True)
         if not run(name, "-m", "venv", "--clear", VENV):
-            raise Failed(f"{name} cannot make .venv: install its venv (on Debian python3-venv), and run make again")
+            remedy = "where it misses ensurepip, install its venv (on Debian python3-venv); mend it, and run make again"
+            raise Failed(f"{name} cannot make .venv, as it says above: {remedy}")
     install(VENV_PYTHON, "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", LOCK)
     install_project(VENV_PYTHON)
     if asked:
@@ -121,9 +157,9 @@ def set_up_conda() -> None:
 
 
 def check_notebooks() -> None:
-    """Each is as the filter leaves it: without outputs, counts, and traces of the machine that ran it."""
-    if not run(sys.executable, *shlex.split(STRIP), "--verify", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
-        raise Failed("notebooks hold what git does not keep: commit them again, now that the filter is set up")
+    """Each is as git keeps it: without outputs, counts, and traces of the machine that ran it."""
+    if not run(sys.executable, KEEP, *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+        raise Failed("these notebooks hold what git does not keep: commit them again, now that the filter is set up")
 
 
 if __name__ == "__main__":
@@ -136,3 +172,7 @@ if __name__ == "__main__":
             set_up(os.environ.get("PYTHON"))
     except Failed as failed:
         sys.exit(str(failed))
+    except KeyboardInterrupt:
+        sys.exit("stopped by Ctrl-C: run make again, and set-up goes on")
+    except OSError as error:
+        sys.exit(f"{error.filename or VENV}: {error.strerror or error}: mend that, and run make again")

@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from tests import tiny
+from wine_serving.machine import keep_loopback_direct
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
 
@@ -25,6 +26,17 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing here
 hypothesis.settings.load_profile("any machine")
+
+keep_loopback_direct()  # tests ask servers of this very machine, whatever proxy is set here
+for name in [name for name in os.environ if name.lower().endswith("_proxy") and os.environ[name].startswith("socks")]:
+    del os.environ[name]  # httpx refuses to begin where one is set
+
+for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
+    os.environ.pop(name, None)  # set in a hook: what tests do to their own repositories would be done to this one
+for name, value in (("commit.gpgSign", "false"), ("core.hooksPath", os.devnull)):  # nor are a person's own for them
+    number = os.environ.get("GIT_CONFIG_COUNT", "0")
+    os.environ |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    os.environ["GIT_CONFIG_COUNT"] = str(int(number) + 1)
 
 pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
 

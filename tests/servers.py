@@ -83,7 +83,8 @@ def ui(log: Path, **variables: str) -> Server:
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "wine_ui/app.py", "--server.address", "127.0.0.1"]
     options = ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
-    return Server([*command, *options], "/_stcore/health", log, port, ROOT, **variables)
+    base = "/".join(["", *filter(None, variables.get("STREAMLIT_SERVER_BASE_URL_PATH", "").split("/"))])
+    return Server([*command, *options], f"{base}/_stcore/health", log, port, ROOT, **variables)
 
 
 @pytest.fixture(scope="session")

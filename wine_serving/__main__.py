@@ -8,6 +8,7 @@ from pathlib import Path
 from wine_serving import promotion
 from wine_serving.bundle import REFERENCE_FILE
 from wine_serving.errors import WineServingError
+from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.registry import MODEL, PRODUCTION, Registry, open_registry
 from wine_serving.registry.copies import copy, copy_production, export, synchronize
 from wine_serving.settings import Settings
@@ -43,6 +44,7 @@ def carry_out(given: argparse.Namespace, registry: Registry) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when it was done, 1 with a sentence on stderr when not."""
+    replace_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="python -m wine_serving", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     by_hand = commands.add_parser("promote", help="point production at a version")

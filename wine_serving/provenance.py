@@ -10,7 +10,12 @@ VERSION = "2.0.0"  # the project's; pyproject.toml reads it here
 
 
 def current_commit() -> str | None:
-    """The checked-out commit, with `+changes` when files differ from it; None outside a git checkout."""
+    """The checked-out commit, with `+changes` when files differ from it; None outside a git checkout.
+
+    A ZIP that was unpacked inside another repository is none of that one's commits.
+    """
+    if not (ROOT / ".git").exists():
+        return os.environ.get("GITHUB_SHA")
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -2,9 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from wine_serving.errors import SettingsError
 
@@ -43,6 +54,16 @@ class Settings(BaseModel):
     wandb_cache: Path = _cache()
     wandb_timeout: Annotated[int, Field(ge=1)] = 5
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+
+    @field_validator("registry_link", "wandb_cache", "wandb_timeout", mode="wrap")
+    @classmethod
+    def _judged_where_wandb_is_used(cls, value: Any, judge: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return judge(value)
+        except ValidationError:
+            if info.field_name is None or info.data.get("registry", "").startswith("wandb:"):
+                raise
+            return cls.model_fields[info.field_name].default
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -7,12 +7,20 @@ ApiError
 └── Refused       the wines break a rule; `problems` says which
 """
 
+import ipaddress
+import os
+import re
+import ssl
+import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 import httpx
 
-from wine_ui.settings import Settings
+from wine_ui.settings import Settings, SettingsError
+
+CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+UNUSABLE: Final = (ImportError, OSError, ValueError, httpx.InvalidURL)  # what httpx says of such variables
 
 TABLE: Final = 60.0  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
@@ -66,7 +74,7 @@ class Client:
         self.address = str(settings.api_url).rstrip("/")
         headers = {"X-API-Key": settings.api_key.get_secret_value().rstrip()} if settings.api_key else {}
         limits = httpx.Timeout(patience, connect=3.0)
-        self._http = httpx.Client(base_url=self.address, headers=headers, timeout=limits)
+        self._http = _connection(self.address, headers=headers, timeout=limits)
 
     def close(self) -> None:
         """Close its connections."""
@@ -140,9 +148,10 @@ class Client:
             raise self._nobody() from None
 
     def _nobody(self) -> Unreachable:
+        variables = ", ".join(["WINE_API_URL", *_on_the_way(self.address)])
         return Unreachable(
             f"There is no wine service at {self.address}.",
-            "Start it with `make serve`, or correct WINE_API_URL. This page recovers by itself.",
+            f"Start it with `make serve`, or correct {variables}. This page recovers by itself.",
         )
 
     def _json(self, answer: httpx.Response) -> dict[str, Any]:
@@ -153,6 +162,48 @@ class Client:
         if answer.is_success and isinstance(content, dict):
             return content
         raise _failure(answer.status_code, content if isinstance(content, dict) else {})
+
+
+def _connection(address: str, **given: Any) -> httpx.Client:
+    """A client that asks this very machine without any proxy, and others as the environment says."""
+    variables = _on_the_way(address)
+    secure = address.startswith("https:")
+    try:
+        certificates = (
+            True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )  # httpx would read files for http, too
+        way = httpx.HTTPTransport(verify=certificates, proxy=_proxy(address))
+        return httpx.Client(base_url=address, transport=way, **given)
+    except UNUSABLE as error:
+        raise SettingsError(f"{' or '.join(variables)} cannot be used ({error}): correct or unset it") from None
+
+
+def _proxy(address: str) -> str | None:
+    """The proxy that the environment names for the address; httpx cannot read every NO_PROXY that others can."""
+    url, named = httpx.URL(address), urllib.request.getproxies_environment()
+    proxy = named.get(url.scheme) or named.get("all")
+    direct = {"no": re.sub(r"\*(?=\.)|[\[\]]", "", named.get("no", ""))}
+    passed_by = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
+    if proxy is None or _is_here(url.host) or passed_by(url.host, direct):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _on_the_way(address: str) -> list[str]:
+    """The variables that decide how the address is reached."""
+    url = httpx.URL(address)
+    names = [] if _is_here(url.host) else [f"{url.scheme.upper()}_PROXY", "ALL_PROXY", "NO_PROXY"]
+    names += CERTIFICATES if url.scheme == "https" else []
+    return [each for name in names for each in (name, name.lower()) if os.environ.get(each)]
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this very machine."""
+    try:
+        place = ipaddress.ip_address(host)
+    except ValueError:
+        return f".{host.rstrip('.')}".endswith(".localhost")
+    return place.is_loopback or place.is_unspecified
 
 
 def _failure(status: int, content: dict[str, Any]) -> ApiError:

@@ -1,6 +1,7 @@
 """The checkout and the machine, as the tests that build and release see them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ PATH = os.pathsep.join([str(STAND_INS), os.environ["PATH"]])
 QUICK_PATH = os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]])  # on this Python
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 API, UI = "wine-quality-api", "wine-quality-ui"
-COMMIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout[:40]
+HAS_GIT = bool(shutil.which("git")) and (ROOT / ".git").exists()  # a ZIP has none
+COMMIT = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip() if HAS_GIT else "unknown"
 
 # This machine's settings of pip and its certificates are there while building, and in no layer.
 HOST = [Path("/etc/pip.conf"), Path("/etc/ssl/certs/ca-certificates.crt")]

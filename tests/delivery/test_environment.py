@@ -17,11 +17,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import jsonschema
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from pip._internal.models.index import PyPI  # the only place that knows the public index by name
 
+from tests.delivery.here import HAS_GIT, needs
 from tests.servers import free_port
 from wine_serving.registry import MODEL
 from wine_serving.registry.folder import FolderRegistry
@@ -41,13 +43,14 @@ COMMANDS = sorted(
     {each for text in DOCUMENTS for each in re.findall(r"^make .*?(?= +#|$)", text.read_text(), re.MULTILINE)}
 )
 PATIENCE = 60
+in_git = needs({"a checkout by git": HAS_GIT})
 
 
 def run(*command: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run to the end with `variables` laid over the environment, as if not called by make."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        command, cwd=cwd, check=False, capture_output=True, text=True, timeout=120, env=environment | variables
+        command, cwd=cwd, check=False, capture_output=True, text=True, timeout=900, env=environment | variables
     )
 
 
@@ -170,10 +173,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, root)
     for package in ("wine_serving", "wine_ui"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    needed = with_requirements({"hatchling", "editables", "nbstripout"})
+    needed = with_requirements({"hatchling", "editables"})
     kept = [entry for entry in entries(ROOT / "requirements" / "dev.txt") if entry.split("==")[0] in needed]
     (root / "requirements").mkdir()
-    shutil.copy(ROOT / "requirements" / "environment.py", root / "requirements")
+    for script in ("environment.py", "notebooks.py"):
+        shutil.copy(ROOT / "requirements" / script, root / "requirements")
     (root / "requirements" / "dev.txt").write_text("\n".join(kept) + "\n")
     run("git", "init", "--quiet", cwd=root)
     return root
@@ -223,6 +227,7 @@ def test_second_set_up_costs_nothing(ready: Path) -> None:
         assert (again.returncode, again.stdout) == (0, "")
 
 
+@in_git
 def test_outputs_never_reach_git(ready: Path) -> None:
     """What is added to git has no outputs and no counts, and still its tags and its cells' names."""
     cell = {"cell_type": "code", "id": "settings", "metadata": {"tags": ["parameters"]}, "source": ["seed: int = 0"]}
@@ -244,6 +249,86 @@ def test_outputs_never_reach_git(ready: Path) -> None:
     assert json.loads((ready / "x.ipynb").read_text()) == added
 
 
+@pytest.fixture
+def without_environment(ready: Path, tmp_path: Path) -> Path:
+    """A clone with a changed notebook, whose settings are those of a worktree that was removed, and no .venv."""
+    for name in (".gitattributes", "requirements/notebooks.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ready / name, tmp_path / name)
+    run("git", "init", "-q", cwd=tmp_path)
+    settings = run("git", "config", "--get-regexp", "nbstripout|jupyternotebook", cwd=ready).stdout.splitlines()
+    for name, value in (line.split(" ", 1) for line in settings):
+        run("git", "config", name, value, cwd=tmp_path)
+    cell: dict[str, object] = {"cell_type": "code", "id": "a", "metadata": {}, "source": [], "outputs": []}
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "x.ipynb").write_text(json.dumps(notebook))
+    run("git", "add", ".", cwd=tmp_path)
+    run("git", "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-qm", "one", cwd=tmp_path)
+    cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "secret"}]
+    (tmp_path / "x.ipynb").write_text(json.dumps(notebook))
+    return tmp_path
+
+
+GIT = (("status", "--short"), ("diff",), ("stash",), ("stash", "pop"), ("add", "."), ("checkout", "-q", "-b", "other"))
+
+
+@in_git
+@pytest.mark.parametrize("words", GIT, ids=" ".join)
+def test_git_goes_on_where_the_environment_is_gone(without_environment: Path, words: tuple[str, ...]) -> None:
+    """No command stops, and outputs stay out, as any Python takes them out."""
+    if words == ("stash", "pop"):
+        (without_environment / "y").touch()
+        run("git", "stash", "-u", cwd=without_environment)
+    assert run("git", *words, cwd=without_environment).returncode == 0
+    assert "secret" not in run("git", "show", ":x.ipynb", cwd=without_environment).stdout
+
+
+@in_git
+def test_filter_that_cannot_run_says_what_to_type(without_environment: Path, tmp_path: Path) -> None:
+    """With no Python at all git goes on, too."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "sh"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    done = run("git", "add", "x.ipynb", cwd=without_environment, PATH=str(programs))
+    assert done.returncode == 0
+    assert "outputs are not taken out: make environment" in done.stderr
+
+
+@in_git
+def test_commit_that_lacks_the_script_is_no_trouble(ready: Path, without_environment: Path) -> None:
+    """As in a checkout of an older one: the copy beside git's settings does the same."""
+    shutil.copy(ready / ".git" / "keep-notebooks.py", without_environment / ".git")
+    (without_environment / "requirements" / "notebooks.py").unlink()
+    done = run("git", "add", ".", cwd=without_environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "secret" not in run("git", "show", ":x.ipynb", cwd=without_environment).stdout
+
+
+@in_git
+def test_half_merged_notebook_is_what_it_is(without_environment: Path) -> None:
+    """What is no JSON stops nothing."""
+    (without_environment / "x.ipynb").write_text("<<<<<<< HEAD\n")
+    assert run("git", "status", cwd=without_environment).returncode == 0
+    assert run("git", "add", ".", cwd=without_environment).returncode == 0
+    assert run("git", "show", ":x.ipynb", cwd=without_environment).stdout == "<<<<<<< HEAD\n"
+
+
+@in_git
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_checkout_of_another_user_is_set_up(without_environment: Path, tmp_path: Path) -> None:
+    """As when it is mounted in a container: what git refuses to keep is said, and fails nothing."""
+    shutil.copy(ROOT / "requirements" / "environment.py", without_environment / "requirements")
+    for path in (without_environment, *without_environment.rglob("*")):
+        os.chown(path, 12345, 12345)
+    settle = "import environment; environment.settle_git('.venv/bin/python')"
+    home = {"HOME": str(tmp_path), "PYTHONPATH": str(without_environment / "requirements"), "SUDO_UID": ""}
+    done = run(sys.executable, "-c", settle, cwd=without_environment, **home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "safe.directory" in done.stdout
+
+
+@in_git
 def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: Path) -> None:
     """Set-up makes nbdime git's tool for notebooks: a diff names cells, and edits of two cells merge."""
 
@@ -261,7 +346,7 @@ def test_notebooks_are_compared_and_merged_cell_by_cell(ready: Path, tmp_path: P
     (tmp_path / ".gitattributes").write_text("*.ipynb diff=jupyternotebook merge=jupyternotebook\n")
     for name in ("diff.jupyternotebook.command", "merge.jupyternotebook.driver"):
         command = run("git", "config", "--get", name, cwd=ready).stdout.strip()
-        git("config", name, command.replace(f"{ready}/.venv/bin/python", sys.executable))
+        git("config", name, command.replace(".venv/bin/python", sys.executable))
     commit("one", "two", "three")
     git("checkout", "-qb", "other")
     commit("uno", "two", "three")
@@ -299,6 +384,32 @@ def test_remains_of_an_attempt_are_no_environment(ready: Path) -> None:
     mark.write_text(says)
 
 
+def other_pythons() -> list[str]:
+    """Those of the supported Pythons that are on this machine, but the one that runs the tests."""
+    versions = [f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info.minor]
+    kept = [
+        (shutil.which(f"python{each}"), *Path.home().glob(f".pyenv/versions/{each}.*/bin/python")) for each in versions
+    ]
+    found = [str(python) for places in kept for python in places if python]
+    return [each for each in found if run(each, "--version").returncode == 0]
+
+
+@pytest.mark.delivery
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("python", other_pythons())
+def test_fresh_clone_runs_on_every_python_that_is_here(python: str, tmp_path: Path) -> None:
+    """The whole lock is set up, by uv, as CI's own set-up is by pip; and a notebook runs after the network is gone."""
+    clone = tmp_path / "clone"
+    assert run("git", "clone", "--quiet", str(ROOT), str(clone)).returncode == 0
+    with_uv = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "WINE_ENV": ""}
+    loopback = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    offline = loopback if os.geteuid() == 0 and shutil.which("ip") else []
+    for command in (["make", "environment", f"PYTHON={python}"], [*offline, "make", "data", "PROFILE=quick"]):
+        done = run(*command, cwd=clone, **with_uv)
+        assert done.returncode == 0, done.stderr
+    assert "report:" in done.stdout
+
+
 def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path: Path) -> None:
     """A checkout that was copied, moved or renamed gets its own, whatever it had; no code is run from the original."""
     copy = shutil.copytree(ready, tmp_path / "copy", symlinks=True)
@@ -313,6 +424,35 @@ def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path:
     assert set_up(copy, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 0
     moved = copy.rename(tmp_path / "renamed")
     assert set_up(moved, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 1
+
+
+@pytest.mark.parametrize("there", [[], ["2.7", "3.6"]], ids=["none", "old ones"])
+def test_without_a_python_that_can_set_up_there_is_one_sentence(there: list[str], tmp_path: Path) -> None:
+    """None at all, or such as cannot even read our script."""
+    for name in ("sh", "cat", "make"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    for name in [f"python{number}" for number in there] + ["python3"] * bool(there):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    refused = run("make", "--always-make", "environment", PATH=str(tmp_path), WINE_ENV="")
+    assert refused.returncode == 2
+    (sentence,) = refused.stderr.splitlines()
+    assert "Python 3.11 to 3.14 is needed: install it" in sentence
+
+
+LATER_THAN_381 = {  # of GNU make's NEWS: what macOS's does not know, or takes for something else
+    "a function": r"\$\((file|guile|let|intcmp) ",
+    "a word": r"^(undefine|load|private)\b|^define \w+ *[:?+]?=|^export\s*$",
+    "an assignment": r"^[^#\t]*?(!=|::=|:::=)",
+    "a special target": r"^\.(ONESHELL|SHELLFLAGS|RECIPEPREFIX|EXTRA_PREREQS|WAIT|NOTINTERMEDIATE)\b|\.SHELLFLAGS",
+    "a grouped target": r"^[^#\t=]*&:",
+}
+
+
+@pytest.mark.parametrize("pattern", LATER_THAN_381.values(), ids=LATER_THAN_381)
+def test_makefile_is_one_that_macos_reads(pattern: str) -> None:
+    """GNU make 3.81 has none of what came later."""
+    assert re.findall(pattern, (ROOT / "Makefile").read_text(), flags=re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("says", ["Python 3.10.13", "Python 2.7.18", "Python 3.15.0"])
@@ -384,6 +524,7 @@ def test_lock_can_be_installed_everywhere(index: str, python: str, platform: str
     assert found.returncode == 0, found.stderr
 
 
+@in_git
 def test_no_file_knows_the_index_that_it_came_from() -> None:
     """Everybody installs from the index that their own pip is configured for."""
     configured = run(sys.executable, "-m", "pip", "config", "list").stdout
@@ -406,9 +547,41 @@ def test_conda_installs_the_same_lock() -> None:
     assert environment["name"] == project()["name"]
 
 
+TEXT, TEXTS = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
+PORT = {"onAutoForward": {"enum": ["notify", "openBrowser", "openPreview", "silent", "ignore"]}, "label": TEXT}
+DEV_CONTAINER = {  # of devContainer.base.schema.json, what is used here
+    "type": "object",
+    "required": ["image"],
+    "additionalProperties": False,
+    "properties": {
+        **dict.fromkeys(("name", "image", "postCreateCommand", "postAttachCommand"), TEXT),
+        "hostRequirements": {"properties": {"cpus": {"type": "integer"}, "memory": {"pattern": r"^\d+([tgmk]b)?$"}}},
+        "forwardPorts": {"type": "array", "items": {"type": "integer", "maximum": 65535}},
+        "portsAttributes": {"patternProperties": {r"^\d+$": {"properties": PORT, "additionalProperties": False}}},
+        "remoteEnv": TEXTS,
+        "customizations": {"type": "object"},
+    },
+}
+
+
+def test_dev_container_sets_itself_up_by_make() -> None:
+    """It has a supported Python, types what everybody types, and shows JupyterLab, the page and the API."""
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    jsonschema.validate(container, DEV_CONTAINER)
+    typed = [container[when].split() for when in ("postCreateCommand", "postAttachCommand")]
+    assert [(program, run("make", target, "--dry-run").returncode) for program, target in typed] == [("make", 0)] * 2
+    assert re.search(r":1-3\.1[1-4]-", container["image"])
+    assert container["forwardPorts"] == [8888, 8501, 8000]
+    settings = json.loads((ROOT / ".devcontainer" / "jupyter_server_config.json").read_text())
+    origin = re.compile(settings["ServerApp"]["allow_origin_pat"])
+    assert origin.fullmatch("https://a-student-x4g5-8888.app.github.dev")
+    assert not origin.match("https://evil.example.org/https://a-8888.app.github.dev")
+
+
 # The layout
 
 
+@in_git
 def test_top_level_is_the_agreed_layout() -> None:
     """The first look at the repository shows what it is made of and nothing else."""
     names = {path.split("/")[0] for path in run("git", "ls-files").stdout.splitlines()}

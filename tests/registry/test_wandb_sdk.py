@@ -38,7 +38,14 @@ MODES: dict[str, tuple[dict[str, str], str, str]] = {
         f"machine ml.corp:8443\n  login user\n  password {KEY}\n",
         "",
     ),
-    "something that is no key: the first run says so": ({}, "machine api.wandb.ai\n login user\n password short\n", ""),
+    "a login in a file of other programs": ({}, "machine imap.example.org port 993 login x password y\n", "offline"),
+    "a login for whoever asks": ({}, "default login anonymous password me@example.org", "offline"),
+    "one that nobody can read": ({}, "machine x\xed login y", "offline"),
+    "a mode that needs no key": (
+        {"WANDB_MODE": "offline"},
+        "machine api.wandb.ai login user password short",
+        "offline",
+    ),
     "a mode of one's own": ({"WANDB_MODE": "disabled"}, "", "disabled"),
 }
 
@@ -48,8 +55,39 @@ def test_tracking_is_offline_only_when_nobody_is_logged_in(
     variables: dict[str, str], netrc: str, mode: str, tmp_path: Path
 ) -> None:
     """Without an account runs are recorded all the same; with one W&B's own settings hold."""
-    (tmp_path / ".netrc").write_text(netrc)
+    (tmp_path / ".netrc").write_text(netrc, encoding="latin-1")
     assert run(PREPARE, tmp_path, **variables)[:2] == [mode, "true"]
+
+
+BAD_LOGIN = "machine api.wandb.ai login user password short"
+REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
+    "something that is no key": ({}, BAD_LOGIN, "has 5"),
+    "a key that is cut": ({"WANDB_API_KEY": "short"}, "", "WANDB_API_KEY invalid"),
+    "online without a key": ({"WANDB_MODE": "online"}, "", "WANDB_MODE=online cannot be used: there is no W&B key"),
+    "online with a file that cannot be read": ({"WANDB_MODE": "online"}, "machine x port 9", "bad follower token"),
+    "a misspelt mode": ({"WANDB_MODE": "ofline"}, "", "WANDB_MODE=ofline cannot be used: it must be one of online"),
+    "a folder that is none": ({"WANDB_DIR": "/proc/nope"}, "", "WANDB_DIR=/proc/nope cannot be written"),
+    "another variable of W&B's": ({"WANDB_INIT_TIMEOUT": "soon"}, "", "WANDB_INIT_TIMEOUT=soon cannot be used: Input"),
+}
+
+
+@pytest.mark.parametrize(("variables", "netrc", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_what_wandb_would_stumble_over_is_one_sentence(
+    variables: dict[str, str], netrc: str, sentence: str, tmp_path: Path
+) -> None:
+    """It is said before anything runs, by the variable's name."""
+    (tmp_path / ".netrc").write_text(netrc)
+    script = (
+        "from wine_serving.errors import SettingsError" + PREPARE.replace("\nprep", "\ntry: prep").split("print")[0]
+    )
+    assert sentence in " ".join(run(f"{script}except SettingsError as error: print(error)", tmp_path, **variables))
+
+
+def test_nothing_is_judged_where_no_run_is_tracked(tmp_path: Path) -> None:
+    """Not even a file of passwords that nobody can read."""
+    (tmp_path / ".netrc").write_text(BAD_LOGIN)
+    variables = {name: value for each, _, _ in REFUSED.values() for name, value in each.items()}
+    assert run(PREPARE, tmp_path, **variables | {"WANDB_MODE": "disabled"})[0] == "disabled"
 
 
 def test_login_by_the_sdk_is_recognised(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_errors_know_nobody_and_the_schema_only_an_error() -> None:
 def test_a_registry_knows_no_bundle() -> None:
     """It keeps files, whatever they mean."""
     known = {module_of(name) for name in known_to("wine_serving.registry")}
-    assert known <= {f"wine_serving.{name}" for name in ("errors", "settings", "provenance")}
+    assert known <= {f"wine_serving.{name}" for name in ("errors", "machine", "settings", "provenance")}
 
 
 def test_a_verdict_knows_no_registry() -> None:

@@ -155,6 +155,15 @@ def test_history_lists_every_move(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split("UTC  ")[1].split("  by")[0] for line in lines] == ["nothing → v0", "v0 → v1"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_terminal_without_an_arrow_shows_something_else(encoding: str, two_versions: FolderRegistry) -> None:
+    """What cannot be encoded is replaced, never fatal."""
+    command = [sys.executable, "-m", "wine_serving", "history"]
+    given = os.environ | {"PYTHONIOENCODING": encoding, "WINE_REGISTRY": f"folder:{two_versions.root}"}
+    said = subprocess.run(command, capture_output=True, check=True, env=given).stdout.decode(encoding)
+    assert "nothing ? v0" in said
+
+
 def test_a_verdict_is_published_attached_and_carried_out(two_versions: FolderRegistry, tmp_path: Path) -> None:
     """The evaluation with its pages, the candidate's record, and production, which says why."""
     (tmp_path / "pages").mkdir()

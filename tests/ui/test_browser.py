@@ -1,6 +1,10 @@
 """The page in a real browser, before a real API: what visitors do, what they see, and screenshots of it."""
 
+import json
+import os
+import re
 import statistics
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -448,3 +452,34 @@ def test_times_are_written_down(visit: Visit, waits: list[dict[str, float]]) -> 
         assert min(taken) > 0
         lines.append(f"- {sentence.format(statistics.median(taken), len(taken))}")
     (REPORT / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def healthy(dockerfile: str, server: servers.Server, **variables: str) -> bool:
+    """What the image's own question finds, where a proxy is set that does not answer."""
+    text = (ROOT / dockerfile).read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^HEALTHCHECK .*? CMD (\[.*\])$", text, flags=re.MULTILINE)
+    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    place = {"PATH": os.environ["PATH"], "PORT": server.address.rpartition(":")[2]}
+    asked = subprocess.run(json.loads(command), check=False, capture_output=True, env=place | dead | variables)
+    return asked.returncode == 0
+
+
+def test_page_under_a_path_works(api: servers.Server, window: BrowserContext, tmp_path: Path) -> None:
+    """Behind a web server that gives it a path: its health check, the wine, uploads, downloads and links."""
+    under = {"STREAMLIT_SERVER_BASE_URL_PATH": "/tools/wine/"}
+    with servers.ui(tmp_path / "log", WINE_API_URL=api.address, **under) as site:
+        assert healthy("Dockerfile.ui", site, **under)
+        assert not healthy("Dockerfile.ui", site)
+        assert healthy("Dockerfile.api", api)
+        page = window.new_page()
+        page.goto(f"{site.address}/tools/wine/")
+        expect(page.get_by_text("Answered by model v0")).to_be_visible()
+        page.get_by_role("link", name="Score a file").click()
+        expect(page).to_have_url(f"{site.address}/tools/wine/file")
+        tiny.made_up_wines(5).to_csv(tmp_path / "wines.csv", index=False)
+        page.locator("input[type=file]").set_input_files(tmp_path / "wines.csv")
+        expect(page.get_by_text("5 of 5 wines scored")).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the result").click()
+        assert "score" in download.value.path().read_text().splitlines()[0]
+        page.close()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests import servers, tiny
-from tests.ui.visitor import client_of
+from tests.ui.visitor import client_of, opened, text
 from wine_ui.client import Unreachable
 
 
@@ -29,6 +29,30 @@ def test_another_service_at_the_address_is_said(tmp_path: Path) -> None:
         pytest.raises(Unreachable),
     ):
         client.schema()
+
+
+AWAY = {
+    "a proxy": {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+    "a SOCKS proxy": {"ALL_PROXY": "socks5://127.0.0.1:9"},
+    "certificates that are gone": {"SSL_CERT_FILE": "/nope.pem"},
+    "a list of exceptions that httpx cannot read": {"NO_PROXY": "fe80::/10,[::1]"},
+}
+
+
+@pytest.mark.parametrize("variables", AWAY.values(), ids=AWAY)
+def test_this_machine_is_asked_directly(api: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever leads to the world outside."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with client_of(api) as client:
+        assert client.schema()["fields"]
+
+
+def test_broken_way_to_another_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable, on the page."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("WINE_API_URL", "http://api.example.org")
+    assert "This page is not set up: ALL_PROXY" in text(opened())
 
 
 def test_bad_rows_among_many_are_all_found(api: str) -> None:

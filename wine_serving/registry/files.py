@@ -35,7 +35,7 @@ def on_disk(folder: Path, variable: str = "WINE_REGISTRY") -> Iterator[None]:
         yield
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "see whether that disk is in order")
-        where = error.filename or folder
+        where = error.filename2 or error.filename or folder  # of a copy, the place that it goes to
         raise RegistryError(f"{where}: {error.strerror or error}; {remedy}, or choose another {variable}") from None
 
 

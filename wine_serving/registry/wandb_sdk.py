@@ -5,16 +5,20 @@ function here imports it only when it talks to W&B.
 """
 
 import contextlib
+import netrc
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
-from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable
+from wine_serving.errors import DigestMismatch, RegistryError, RegistryUnavailable, SettingsError
+from wine_serving.machine import broken_network, can_be_written, home, keep_loopback_direct, temporary_folder
 from wine_serving.provenance import current_commit
 from wine_serving.registry.promises import MODEL
 from wine_serving.settings import ROOT
@@ -38,10 +42,9 @@ DEFAULTS: Final = QUIET | {  # for runs: bounded, and this project's only
 KEYS: Final = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 GIVEN_UP: Final = 3.0  # seconds until W&B's service process is killed, when it does not end after a failure
 
-NO_KEY: Final = (
-    "there is no W&B key on this machine: run `wandb login`, or set WANDB_API_KEY (in CI from a secret), "
-    "or choose WINE_REGISTRY=folder:artifacts/registry"
-)
+MODES: Final = ("online", "offline", "disabled", "shared", "dryrun", "run")
+OFFLINE: Final = ("offline", "dryrun")
+LOG_IN: Final = "run `wandb login`, or set WANDB_API_KEY (in CI from a secret)"
 REFUSALS: Final = {  # what W&B's answer looks like → what it means
     r"not logged in|\b401\b": "the server does not accept the key: make a new one and run `wandb login --relogin`",
     r"permission|\b403\b": "the key may not do this there: ask for access to the project, or use another key",
@@ -55,45 +58,133 @@ NOTHING_THERE: Final = "artifact membership|Unable to parse|Could not find run"
 
 
 def prepare_environment() -> None:
-    """Set W&B's variables for this process and those that it starts: quiet, and offline where nobody is logged in."""
-    os.environ.update(DEFAULTS | dict(os.environ))
-    if not has_login():
-        os.environ.setdefault("WANDB_MODE", "offline")
-    _home()
+    """Set W&B's variables for this process and those that it starts: quiet, and offline where nobody is logged in.
+
+    SettingsError for what W&B would refuse, or cannot write to; nothing of that is asked where no run is tracked.
+    """
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
+        del os.environ[name]  # as workflows leave a secret that there is none of
+    _set_defaults(QUIET)
+    mode = os.environ.get("WANDB_MODE")
+    if mode and mode not in MODES:
+        raise SettingsError(f"WANDB_MODE={mode} cannot be used: it must be one of {', '.join(MODES)}")
+    if mode != "disabled":
+        check_variables()
+        if mode not in OFFLINE and not has_login():
+            if mode:
+                raise SettingsError(f"WANDB_MODE={mode} cannot be used: {no_key()}, or WANDB_MODE=offline")
+            os.environ["WANDB_MODE"] = "offline"
+        _set_defaults({name: temporary_folder() for name in _without_place()})
+    _set_defaults(DEFAULTS)
+    if mode != "disabled":
+        _runs()
     if commit := current_commit():
         os.environ.setdefault("WANDB_GIT_COMMIT", commit)
 
 
-def _home() -> Path:
+def _without_place() -> list[str]:
+    """The folders of the SDK's that would lie where nothing can be written: in a read-only checkout, or at home."""
+    of_home = [f"WANDB_{name}_DIR" for name in ("CACHE", "CONFIG", "DATA")]
+    unwritable = {"WANDB_DIR": not os.access(ROOT, os.W_OK)}
+    unwritable |= dict.fromkeys(of_home, not can_be_written(home()))
+    return [name for name, wanted in unwritable.items() if wanted]
+
+
+def check_variables() -> None:
+    """SettingsError for the first variable that the SDK does not take; it is imported only where there are some."""
+    asked_elsewhere = {"WANDB_DIR", "WANDB_MODE", *KEYS}
+    given = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+    given = {name: given[name] for name in given.keys() - asked_elsewhere if given[name] != DEFAULTS.get(name)}
+    if not given:
+        return
+    import wandb
+    from pydantic import ValidationError
+
+    for name, value in sorted(given.items()):
+        try:
+            wandb.Settings().update_from_env_vars({name: value})
+        except (ValidationError, wandb.Error) as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise SettingsError(f"{name}={value} cannot be used: {why}; correct or unset it") from None
+
+
+def _set_defaults(variables: Mapping[str, str]) -> None:
+    keep_loopback_direct()
+    for name, default in variables.items():
+        os.environ.setdefault(name, default)
+
+
+def _runs() -> Path:
     """The folder in which the SDK keeps runs, made where it was missing."""
-    home = Path(os.environ.get("WANDB_DIR", DEFAULTS["WANDB_DIR"]))
-    home.mkdir(parents=True, exist_ok=True)
-    return home
+    runs = Path(os.environ.get("WANDB_DIR", DEFAULTS["WANDB_DIR"]))
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs):
+            return runs
+    except OSError as error:
+        remedy = "let it name a folder that this user can write, or unset it"
+        raise SettingsError(f"WANDB_DIR={runs} cannot be written ({error.strerror}): {remedy}") from None
 
 
 def has_login() -> bool:
-    """Whether the SDK would find a key for its server; it is asked, and imported, only where a key may lie."""
-    if any(os.environ.get(name) for name in KEYS):
-        return True
-    places = (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")
-    if not any(place and Path(place).expanduser().is_file() for place in places):
+    """Whether the SDK finds a key for its server; it is asked, and imported, only where a key may lie.
+
+    SettingsError for something that is no key.
+    """
+    token = os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
+    if token and not Path(token).is_file():
+        raise SettingsError(f"WANDB_IDENTITY_TOKEN_FILE={token} is no file: correct or unset it")
+    if not (any(os.environ.get(name) for name in KEYS) or _netrc()):
         return False
     import wandb
     from wandb.sdk import wandb_setup
 
     try:
         return _finds_key(wandb_setup.singleton().settings.base_url, "tracking")  # wandb.setup() would start a service
-    except wandb.Error:
-        return True  # something that is no key: the first run says so
+    except wandb.Error as error:
+        if not _named():
+            return False
+        raise SettingsError(f"what should be W&B's key cannot be used: {error}; {LOG_IN}") from None
     finally:
         if wandb.run is None:
             wandb.teardown()  # the SDK reads the environment once, and it is not complete yet
 
 
+def _netrc() -> Path | None:
+    """The file in which the SDK looks for a key."""
+    named = os.environ.get("NETRC")
+    files = [Path(named).expanduser()] if named else [home() / name for name in (".netrc", "_netrc")]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _named() -> bool:
+    """Whether a key is meant for W&B: by a variable, or by its server's name in the file, not as what is anybody's."""
+    from wandb.sdk import wandb_setup
+    from wandb.sdk.lib import urls
+
+    server, file = wandb_setup.singleton().settings.base_url, _netrc()
+    names = {urlsplit(each).netloc for each in (server, urls.forge_upstream_url(server))}
+    return any(os.environ.get(name) for name in KEYS) or bool(file and names & netrc.netrc(file).hosts.keys())
+
+
 def _finds_key(host: str, source: str) -> bool:
     from wandb.sdk.lib import wbauth
 
-    return wbauth.authenticate_session(host=host, source=source, prompt=False, update_session=False) is not None
+    try:
+        return wbauth.authenticate_session(host=host, source=source, prompt=False, update_session=False) is not None
+    except UnicodeDecodeError:  # other faults of the file the SDK passes over by itself
+        return False
+
+
+def no_key() -> str:
+    """That there is none, and what to do; with the file that may hold one, where Python cannot read it."""
+    file, beside = _netrc(), ""
+    try:
+        if file:
+            netrc.netrc(file)
+    except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
+        beside = f" that can be read ({file}: {error})"
+    return f"there is no W&B key on this machine{beside}: {LOG_IN}"
 
 
 def tracking(uri: str) -> dict[str, Any]:
@@ -113,9 +204,10 @@ def explain(error: Exception, place: str) -> RegistryError:
     for pattern, meaning in REFUSALS.items():
         if re.search(pattern, said, re.IGNORECASE):
             return RegistryError(f"W&B refuses {place}: {meaning} (it said: {said})")
+    remedy = broken_network() or "see whether the server and the network are up"
     return RegistryUnavailable(
-        f"W&B at {wandb.setup().settings.base_url} gives no usable answer about {place} ({said}): see whether the "
-        "server and the network are up, and run this again; nothing was taken from the folder instead"
+        f"W&B at {wandb.setup().settings.base_url} gives no usable answer about {place} ({said}): {remedy}, and run "
+        "this again; nothing was taken from the folder instead"
     )
 
 
@@ -129,7 +221,7 @@ class Project:
         self.place = place
         self._patience = patience
         self._api: wandb.Api | None = None
-        os.environ.update(QUIET | dict(os.environ))
+        _set_defaults(QUIET)
 
     def __str__(self) -> str:
         return f"W&B project {self.place}"
@@ -143,8 +235,9 @@ class Project:
 
         try:
             if self._api is None:
+                check_variables()
                 if not _finds_key(wandb.setup().settings.base_url, str(self)):
-                    raise RegistryError(NO_KEY)
+                    raise RegistryError(f"{no_key()}, or choose WINE_REGISTRY=folder:artifacts/registry")
                 self._api = wandb.Api(timeout=self._patience)
             yield self._api
         except (wandb.Error, WandbApiFailedError, requests.RequestException, ValueError, TimeoutError) as error:
@@ -214,7 +307,7 @@ class Project:
                 resume="must" if known else None,
                 job_type=None if known else "publish",
                 mode="online",
-                dir=_home(),
+                dir=_runs(),
                 reinit="create_new",
                 settings=settings,
             )
@@ -296,7 +389,7 @@ class Project:
 def push_runs(place: str) -> Iterator[str]:
     """Upload the runs that were recorded offline and are not marked as synchronised; a line when there were any."""
     entity, project = place.split("/")
-    home = _home() / "wandb"
+    home = _runs() / "wandb"
     runs = [path for path in sorted(home.glob("offline-run-*")) if not [*path.glob("*.wandb.synced")]]
     if not runs:
         return
