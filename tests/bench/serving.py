@@ -23,8 +23,8 @@ from wine_serving.bundle import Bundle
 from wine_serving.schema import SEGMENTS, Wine, encode_all
 
 SERVERS = {
-    "ours": ("wine_serving.app:app", {}),
-    "ours, without log": ("wine_serving.app:app", {"WINE_PREDICTION_LOG": "false"}),
+    "ours": ("wine_serving.app:app", {"WINE_API_KEY": load.KEY}),
+    "ours, without log": ("wine_serving.app:app", {"WINE_API_KEY": load.KEY, "WINE_PREDICTION_LOG": "false"}),
     "floor A: FastAPI, constant": ("tests.bench.floor_a:app", {}),
     "floor B: bare ASGI reply": ("tests.bench.floor_b:app", {}),
     "tutorial: scikit-learn": ("tests.bench.tutorial:app", {}),
@@ -59,7 +59,7 @@ def started(app: str, wine: dict[str, Any], scratch: Path, variables: dict[str, 
         if len(CORES) > 1:
             psutil.Process(process.pid).cpu_affinity(CORES[:1])
     try:
-        with httpx.Client() as client:
+        with httpx.Client(headers={"X-API-Key": load.KEY}) as client:
             while True:
                 assert process.poll() is None, (scratch / f"{port}.log").read_text()
                 try:
@@ -108,7 +108,8 @@ def measure(
                 note(found[name], f"rows/s in batches of {BATCH}", BATCH * run.rate)
             note(found[ALONE], f"rows/s in batches of {BATCH}", alone_rate(bundle, rows))
             note(found["ours"], "probabilities and ids, ms a wine", extras(bundle, wines))
-        ours = up["ours"]
+    app, own = SERVERS["ours"]
+    with started(app, wines[0], scratch, variables | own) as ours:
         for share in (MANY // 2, MANY):
             load.run(ours.port, singles, 16, most=MANY // 2 // 16)
             note(found["ours"], f"memory after {share:,} requests, MB", ours.process.memory_info().rss / 1e6)
