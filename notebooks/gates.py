@@ -51,7 +51,7 @@ def rates(gate: str) -> str:
 
 def loads(case: Case) -> Gate:
     """It is served by the very class that judges it here."""
-    why = "what cannot be loaded, or answers otherwise than at training, is not judged any further; it takes no chance"
+    why = "what cannot be loaded, or answers otherwise than at training, is not judged any further; no chance is in it"
     outcome: Outcome = "fails" if case.defect else "holds"
     return Gate(name="loads, and answers golden wines", outcome=outcome, why=why, note=case.defect)
 
@@ -65,7 +65,7 @@ def lineage(case: Case) -> Gate:
 
 def comparable(case: Case) -> Gate:
     """Enough wines that nobody has seen, or else a person must decide."""
-    why = "on fewer wines the interval of a difference is wider than any margin here, and fair candidates would fail"
+    why = f"on fewer wines a loss is no longer told from a fair difference; a count does not err; {rates('comparable')}"
     unseen = float(case.unseen.sum())
     few = f"only {unseen:.0f} test wines were seen by neither model; give 01_data more wines, or decide by hand"
     held = unseen < case.bounds["min_wines"] or bool(case.incomparable)
@@ -100,7 +100,7 @@ def not_worse_than_best(case: Case) -> Gate | None:
     """Of all versions that were ever promoted on this split and are still there."""
     if case.best is None or not compared(case):
         return None
-    why = f"the margin holds against the best that ever stood, too, so that no small steps add up; {rates('not worse')}"
+    why = f"against the best that ever stood, too, so that no small steps add up; {rates('not worse than the best')}"
     name, measured = f"not worse than {case.best}, best so far", case.difference(case.best)
     return Gate.judge(name, measured, "upper below", case.bounds["margin"], why, "ΔRMSE")
 
@@ -112,8 +112,9 @@ def not_worse_on_color(part: str, than: Literal["production", "best"], case: Cas
         return None
     fewest = min(COLORS, key=lambda name: case.slices[name].sum() if name in case.slices else np.inf)
     kind, margin = ("rare", "rare_color_margin") if part == fewest else ("common", "color_margin")
-    why = f"what so few wines can rule out, and fair seeds keep to; {rates(f'not worse on the {kind} colour')}"
-    name = f"not worse on {part}" + (f" than {other}, best so far" if than == "best" else "")
+    best = " than the best" if than == "best" else ""
+    name = f"not worse on {part}" + (f" than {other}, best so far" if best else "")
+    why = f"what so few wines can rule out, and fair seeds keep to; {rates(f'not worse on the {kind} colour{best}')}"
     return Gate.judge(name, case.difference(other, part), "upper below", case.bounds[margin], why, "ΔRMSE")
 
 
@@ -248,7 +249,7 @@ def half_widths(case: Case) -> Gate:
         abs(half_width(errors[calibration[SEGMENT] == color], case.bounds["level"]) - recorded.get(color, np.inf))
         for color in SEGMENTS
     ]
-    why = "the level is the evaluation's, not the candidate's; a width that is counted again does not err"
+    why = "the level is the evaluation's, not the candidate's; counted again, the same never errs and another is found"
     return Gate.judge("half widths differ by", max(apart), "at most", SAME, why, "points")
 
 
@@ -285,7 +286,7 @@ def golden_from_training(case: Case) -> Gate:
     known = pd.MultiIndex.from_frame(case.splits["train"][list(INPUTS)])
     golden = pd.DataFrame([each.wine for each in case.candidate.reference.golden])[list(INPUTS)]
     found = float(pd.MultiIndex.from_frame(golden).isin(known).sum())
-    why = "each is a training wine of this dataset, or the model was made from another; no chance is in it"
+    why = "each is a training wine of this dataset, or the model was made from another; no chance is in a look-up"
     return Gate.judge("golden wines are training wines", found, "at least", len(golden), why, "wines")
 
 
@@ -297,7 +298,7 @@ def residuals_as_recorded(case: Case) -> Gate:
         again = np.sort(part[TARGET] - case.candidate.predict(encode_columns(part)))
         same = len(again) == len(recorded[str(color)])
         apart.append(np.abs(again - recorded[str(color)]).max() if same else np.inf)
-    why = "platforms differ by a hundredth of it, what is fed otherwise by a hundred times: honest ones never fail"
+    why = "platforms differ by a hundredth of it, what is fed otherwise by a hundred times: none errs, all are found"
     return Gate.judge("calibration residuals differ by", float(max(apart)), "at most", SAME, why)
 
 
@@ -340,7 +341,7 @@ def time_for_one(case: Case) -> Gate:
     production = float(np.median(times["production"])) if "production" in times else np.inf
     bound = min(case.bounds["max_milliseconds"], case.bounds["times_slower"] * production)
     measured = median_of(times["candidate"], case.resamples.n, case.resamples.seed)
-    why = "the budget is below what a visitor would notice; timed in turns, both meet the same noise and medians hold"
+    why = f"below what a visitor would notice; timed in turns, both meet the same noise; {rates('time')}"
     return Gate.judge("time for one wine", measured, "at most", bound, why, "ms")
 
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ from sklearn.svm import SVR
 
 from tests import frozen
 from tests.conftest import ROOT
+from wine_serving.bundle import Bundle
 from wine_serving.schema import SEGMENT, SEGMENTS, TARGET, encode_columns
 from wine_serving.verdict import Gate
 
@@ -59,6 +60,7 @@ DRAWS, RESAMPLES = 200, 1000
 FAIR, PAIRS = 3, 5  # candidates, and pairs of forests that share no tree, from the stock of a split
 STOCK = 2 * TREES  # of trees for each fold
 RARELY = 4  # on every fourth split only: what costs much, or is always found
+FEW = (BOUNDS["min_wines"], 200, 100)  # wines that nobody has seen, and fewer than are asked
 SEQUENCES, LOOKS = 50, 50  # of forests from that stock
 Floats = NDArray[np.floating[Any]]
 Predict = Callable[[Floats], Floats]
@@ -134,11 +136,13 @@ class Draw:
         return errors
 
     def case(self, predict: Predict, level: float = BOUNDS["level"]) -> Case:
-        """As the evaluation makes one, but for predictions out of fold."""
+        """As the evaluation makes one, but for predictions out of fold; the best so far is the luckiest fair forest."""
         rows = self.rows["test"]
         line = fitted(straight_line(), self.rows["train"], self.grades["train"])
         said = {"candidate": predict(rows), "production": self.production(rows), "ridge": line(rows)}
         said["mean"] = np.full(len(rows), self.grades["train"].mean())
+        stood = [each(rows) for each in (self.production, *self.fair) if each is not predict]
+        said["best"] = min(stood, key=lambda each: float(np.square(self.grades["test"] - each).sum()))
         return Simulated(
             bundles={"candidate": self.packed(predict, level)},
             defect="",
@@ -149,7 +153,7 @@ class Draw:
             resamples=self.resamples,
             rival="production",
             incomparable="",
-            best=None,
+            best="best",
             out_of_fold=None,
             look=1,
             trials=1,
@@ -209,8 +213,11 @@ def fails(gate: Gate | None) -> bool:
 
 ASKED: Final[dict[str, list[Callable[[Case], Gate | None]]]] = {
     "not worse": [gates.not_worse_than_production],
+    "not worse than the best": [gates.not_worse_than_best],
     "not worse on the rare colour": [partial(gates.not_worse_on_color, "red wines", "production")],
+    "not worse on the rare colour than the best": [partial(gates.not_worse_on_color, "red wines", "best")],
     "not worse on the common colour": [partial(gates.not_worse_on_color, "white wines", "production")],
+    "not worse on the common colour than the best": [partial(gates.not_worse_on_color, "white wines", "best")],
     "not worse on a band": [partial(gates.not_worse_on_band, band) for band in BANDS],
     "coverage": [partial(gates.coverage, color) for color in SEGMENTS],
     "fits its training wines": [gates.fits_training_wines],
@@ -231,6 +238,11 @@ def count_fair(draw: Draw, counts: Counts) -> None:
         for gate, fell in fallen.items():
             counts.add(gate, "fair candidates stopped", fell)
         counts.add("all of these together", "fair candidates stopped", any(fallen.values()))
+        order = np.random.default_rng(draw.seed).permutation(len(case.unseen))
+        for few in FEW:
+            alike = replace(case, unseen=order < few, bounds=BOUNDS | {"min_wines": few})
+            fell = any(stopped(gate, alike) for gate in ASKED if gate.startswith("not worse"))
+            counts.add("comparable", f"fair candidates stopped on {few} wines", fell)
 
 
 def count_faults(draw: Draw, counts: Counts, losses: dict[str, list[float]]) -> None:
@@ -250,9 +262,10 @@ def count_losses(
     """Candidates that are worse on a part of the wines, and by how much."""
     for predict in worse:
         case, what = draw.case(predict), f"found where RMSE is {{loss:.3f}} worse ({len(counts[gate])})"
-        counts.add(gate, what, stopped(gate, case))
-        if loss := case.difference("production", part):
-            losses.setdefault(f"{gate}: {what}", []).append(loss.value)
+        for rule, other in {gate: "production", f"{gate} than the best": "best"}.items():
+            counts.add(rule, what, stopped(rule, case))
+            if loss := case.difference(other, part):
+                losses.setdefault(f"{rule}: {what}", []).append(loss.value)
 
 
 def count_gross_faults(draw: Draw, counts: Counts, losses: dict[str, list[float]]) -> None:
@@ -370,12 +383,23 @@ def count_looks(draw: Draw, stock: Floats, counts: Counts) -> None:
                     counts.add("looks", f"sequences of {look} with a false promotion, {rule}", times)
 
 
-def count(wines: pd.DataFrame, number: int) -> tuple[Counts, dict[str, list[float]]]:
+def count_times(draw: Draw, bundle: Bundle, counts: Counts) -> None:
+    """Two that take the same time, and one that takes as long as the bound allows and once more."""
+    longer = int(BOUNDS["times_slower"]) + 1
+    slow = SimpleNamespace(predict=lambda rows: [bundle.predict(rows) for _ in range(longer)])
+    case = draw.case(draw.fair[0])
+    for what, other in {"fair candidates stopped": bundle, f"that take {longer} times as long found": slow}.items():
+        timed = replace(case, bundles={"candidate": cast("Bundle", other), "production": bundle})
+        counts.add("time", what, fails(gates.time_for_one(timed)))
+
+
+def count(wines: pd.DataFrame, served: Path, number: int) -> tuple[Counts, dict[str, list[float]]]:
     """All that is counted on one split, and how large what was to be found is."""
     draw, counts, losses = Draw(wines, number), Counts(dict), dict[str, list[float]]()
     count_fair(draw, counts)
     count_faults(draw, counts, losses)
     count_leaks(draw, counts)
+    count_times(draw, Bundle.load(served), counts)
     if number % RARELY == 0:
         stock = draw.stock_of_errors()
         count_gross_faults(draw, counts, losses)
@@ -407,21 +431,22 @@ def summed(of_splits: list[list[int]]) -> dict[str, float]:
     return {"found": int(found.sum()), "of": int(of.sum()), "splits": n, "error": round(float(error), 4)}
 
 
-def all_wines() -> pd.DataFrame:
-    """UCI's distinct wines, from the registry that tests keep."""
-    with tempfile.TemporaryDirectory() as place:
-        dataset = frozen.unpack_registry(Path(place)) / "wine-quality-data" / "v0"
-        tables = [pd.read_parquet(dataset / f"{name}.parquet") for name in splits.SPLITS]
+def all_wines(dataset: Path) -> pd.DataFrame:
+    """UCI's distinct wines."""
+    tables = [pd.read_parquet(dataset / f"{name}.parquet") for name in splits.SPLITS]
     wines = pd.concat(tables, ignore_index=True)
     return wines.assign(group=near_duplicates.groups(wines))
 
 
 def main() -> int:
     """Simulate, and write after every split: whoever stops it early keeps what was counted."""
-    wines, of_splits = all_wines(), []
-    workers = Parallel(os.cpu_count(), return_as="generator_unordered", pre_dispatch="all")
-    for each in workers(delayed(count)(wines, number) for number in range(DRAWS)):
-        of_splits.append(each)
-        write(of_splits)
-        print(f"{len(of_splits)} of {DRAWS} splits", flush=True)
+    of_splits = []
+    with tempfile.TemporaryDirectory() as place:
+        registry = frozen.unpack_registry(Path(place))
+        wines, served = all_wines(registry / "wine-quality-data" / "v0"), registry / "wine-quality" / "v0"
+        workers = Parallel(os.cpu_count(), return_as="generator_unordered", pre_dispatch="all")
+        for each in workers(delayed(count)(wines, served, number) for number in range(DRAWS)):
+            of_splits.append(each)
+            write(of_splits)
+            print(f"{len(of_splits)} of {DRAWS} splits", flush=True)
     return 0

@@ -174,6 +174,22 @@ def test_verdict_that_is_published_is_the_one_that_was_reached(pipeline: Pipelin
     assert kept == old
 
 
+@pytest.mark.delivery
+def test_every_verdict_ends_well(continued: Pipeline, tmp_path: Path) -> None:
+    """Exit code 0, whatever it is: `promote` is the first run's of this module."""
+    registry, reports = copied(continued, tmp_path)
+    wide: dict[str, object] = {"margin": 0.1, "color_margin": 0.2, "rare_color_margin": 0.2}  # few trees differ much
+    asked: dict[str, dict[str, object]] = {
+        "equivalent": wide,
+        "decline": wide | {"max_megabytes": 0.001},
+        "hold": wide | {"min_wines": 5000},
+        "unchanged": {"candidate": f"{MODEL}:v0"},
+    }
+    for verdict, given in asked.items():
+        done = run(registry, reports, "04_evaluation", *typed(FEW | given))
+        assert (done.returncode, f"Verdict: {verdict}" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
 def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:
     """A non-zero exit, executed notebook and page up to that cell, no version, no alias moved, and the run failed."""
     aliases = own.registry.aliases(MODEL)
