@@ -125,7 +125,10 @@ class Assessor:
 
     def columns(self, table: Columns) -> Assessments:
         """What the model says of each row of `table`."""
-        encoded = exact_columns(table)
+        return self.rows(exact_columns(table))
+
+    def rows(self, encoded: NDArray[np.float64]) -> Assessments:
+        """What the model says of each of `exact_columns`' rows."""
         values, codes = encoded[:, :-1], encoded[:, -1]
         quality = self._bundle.predict(encoded.astype(np.float32)).astype(np.float64)
         grade = np.rint(quality)

@@ -4,6 +4,7 @@ WineServingError
 ├── SettingsError             a variable has a value that cannot be used
 ├── ContractError             a table does not keep the feature contract
 ├── BundleError               a model bundle is corrupted, truncated or incompatible
+├── ScoringError              a table is not scored in bulk, or not all of it
 ├── RequestRefused            a request to the API cannot be answered
 └── RegistryError             a registry was asked for something it cannot do
     ├── VersionNotFound       no such collection, version or alias
@@ -30,6 +31,10 @@ class ContractError(WineServingError):
 
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
+
+
+class ScoringError(WineServingError):
+    """A table is not scored in bulk, or not all of it."""
 
 
 class RequestRefused(WineServingError):

@@ -173,6 +173,28 @@ def exact_columns(table: Columns) -> NDArray[np.float64]:
     return np.column_stack([*(np.asarray(table[name], np.float64) for name in MEASUREMENTS), matches.argmax(axis=0)])
 
 
+def possible(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of `exact_columns`' rows `Wine` would take, shape (n,): the same rules, for very many rows at once.
+
+    What is missing, or no segment at all, is NaN or negative there.
+    """
+    low, high = np.array([(feature.minimum, feature.maximum) for feature in FEATURES]).T
+    values = rows[:, :-1]
+    free, total = (values[:, MEASUREMENTS.index(f"{which}_sulfur_dioxide")] for which in ("free", "total"))
+    inside = ((values >= low) & (values <= high)).all(axis=1)
+    found: NDArray[np.bool_] = inside & (rows[:, -1] >= 0) & (free <= total)
+    return found
+
+
+def refusals(rows: Sequence[Mapping[str, object]]) -> "list[Problem]":
+    """The rules that these rows break, by their places in `rows`."""
+    try:
+        _wines.validate_python(rows)
+    except ValidationError as error:
+        return problems(error)
+    return []
+
+
 class Problem(NamedTuple):
     """One broken rule: the row (None where only one wine was given), the field (None where none) and a sentence."""
 
