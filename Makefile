@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL
+export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL SPACE TRIALS
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
@@ -35,7 +35,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare reproduce score scale serve api ui lab promote rollback sync test check format \
+.PHONY: help pipeline data eda train evaluate audit compare reproduce search score scale serve api ui lab promote rollback sync test check format \
         bench images smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
 
 help:  ## this menu
@@ -59,6 +59,8 @@ compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@$(RUN) compare -p a "$$A" -p b "$$B"
 reproduce: $(READY)  ## rebuild a version from its record, and say whether it is the same (VERSION=vN)
 	@$(PY) notebooks/reproduce.py "$$VERSION"
+search: scale  ## try many settings on training wines: a leaderboard, and PROFILE=found (TRIALS=64 SPACE=notebooks/search.yaml)
+	@$(RUN) 06_search$(if $(value TRIALS), -p n_trials "$$TRIALS")$(if $(value SPACE), -p space "$$SPACE")
 score: scale  ## score a table of any size (INPUT=wines.parquet OUTPUT=scored, MODEL=wine-quality:v3), on Dask
 	@exec $(PY) -m wine_serving score --model="$$MODEL" --output="$$OUTPUT" -- "$$INPUT"
 lab: $(READY)  ## JupyterLab on the notebooks

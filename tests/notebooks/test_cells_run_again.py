@@ -14,6 +14,8 @@ from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FEW = {"n_resamples": 100, "n_trees": 2, "n_estimators": 5, "n_folds": 2}  # what this need not know exactly
+FEW |= {"n_trials": 2, "n_best": 1, "n_repeats": 1}
+SPACE = "random_forest: {n_estimators: [3, 5], min_samples_leaf: [9], max_features: [2]}"
 MEASURES_THIS_MACHINE = "cost"  # a tag
 
 
@@ -31,7 +33,10 @@ def test_every_cell_can_be_run_twice(path: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     has = declared(path)
-    few = {name: value for name, value in (FEW | {"reports": str(tmp_path / "reports")}).items() if name in has}
+    (tmp_path / "space.yaml").write_text(SPACE)
+    places = {"reports": tmp_path / "reports", "kept_in": tmp_path / "search", "space": tmp_path / "space.yaml"}
+    given = FEW | {name: str(place) for name, place in places.items()}
+    few = {name: value for name, value in given.items() if name in has}
     notebook = nbformat.read(path, 4)
     cells = []
     for cell in notebook.cells:

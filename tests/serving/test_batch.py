@@ -7,18 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import dask
-import fsspec
 import httpx
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from distributed import Client
 
 from tests import servers, tiny
 from tests.conftest import ROOT
@@ -33,33 +29,6 @@ from wine_serving.registry.folder import FolderRegistry
 
 pytestmark = pytest.mark.timeout(300)
 PRODUCTION = f"{MODEL}:production"
-
-
-class Cluster(NamedTuple):
-    """Two workers and who speaks to them."""
-
-    address: str
-    client: Any
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Two workers of a cluster that others started; who loses one is not tried long."""
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        workers.on_this_machine(2) as started,
-        Client(started) as client,
-    ):
-        fsspec.register_implementation(deadly.PROTOCOL, deadly.Deadly, clobber=True)
-        client.register_plugin(deadly.Knows())
-        yield Cluster(started.scheduler_address, client)
-
-
-@pytest.fixture
-def on_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """Scoring uses that cluster."""
-    monkeypatch.setenv(workers.ADDRESS, cluster.address)
-    return cluster
 
 
 @pytest.fixture(scope="module")
