@@ -1,18 +1,23 @@
 """The prediction log: JSON lines in the names that Cloud Logging reads, one for each predicted wine, on stdout."""
 
+import gzip
 import logging
 import os
 import stat
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple, Self
+from math import nan
+from pathlib import Path
+from typing import IO, Any, Final, Literal, NamedTuple, Self
 
 import msgspec
+import numpy as np
 
-from wine_serving.schema import Asked
+from wine_serving.schema import MEASUREMENTS, SEGMENT, Asked, Quick, cut, measurements
 
 if sys.platform != "win32":
     import fcntl
@@ -155,3 +160,133 @@ def _pieces(lines: Sequence[bytes]) -> Iterator[bytes]:
 def _measured(wine: Asked) -> Asked:
     """The wine without its name, which stands in the answer."""
     return wine if wine.reference is None else msgspec.structs.replace(wine, reference=None)  # type: ignore[type-var]
+
+
+# Lines read back
+
+
+class _Interval(msgspec.Struct, gc=False):
+    low: float
+    high: float
+
+
+class _Grade(msgspec.Struct, gc=False):
+    value: int
+
+
+class _Unusual(msgspec.Struct, gc=False):
+    field: str | None
+
+
+class _Output(msgspec.Struct, gc=False):
+    quality: float
+    interval: _Interval
+    grade: _Grade
+    warnings: list[_Unusual]
+    prediction_id: str | None = None  # since format 2, as what follows
+    reference: str | None = None
+
+
+class _Line(msgspec.Struct, gc=False):
+    request_id: str
+    model_version: str
+    input: Quick  # type: ignore[valid-type]
+    output: _Output
+    time: datetime | None = None  # Cloud Logging takes it out of the line
+    purpose: str = "user"
+    assumed: list[str] = []
+    message: str = ""
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """A line as `gcloud logging read --format=json` gives it back."""
+
+    timestamp: datetime
+    jsonPayload: _Line  # noqa: N815 - Cloud Logging's name
+
+
+class Predictions(NamedTuple):
+    """Logged predictions as columns, each with one element for each line; and the lines that are none."""
+
+    columns: Mapping[str, Any]  # INPUTS and READ: arrays of numbers, lists of all else
+    broken: int  # lines that cannot be read
+    shown: Sequence[str]  # where the first of them are, and what is wrong
+    other: int  # lines that tell of something else than a prediction
+
+
+READ: Final = (
+    *("time", "quality", "low", "high", "grade", "n_warnings", "prediction_id", "request_id", "reference"),
+    *("model_version", "purpose", "assumed"),
+)
+SHOWN_LINES: Final = 10
+PIECE: Final = 1 << 22  # bytes that are looked at together
+_BETWEEN: Final = b"\n  },\n  {"  # two entries of gcloud's array, however large it is
+_line: Final = msgspec.json.Decoder(_Line).decode
+_entry: Final = msgspec.json.Decoder(_Entry).decode
+
+
+def read(paths: Iterable[Path]) -> Predictions:
+    """The predictions in files: lines of both formats, plain or gzipped, or the array that gcloud writes.
+
+    A line that is broken, cut off or no possible wine costs itself only.
+    """
+    numbers = {name: array("d") for name in (*MEASUREMENTS, *READ[:6])}
+    texts: dict[str, list[Any]] = {name: [] for name in (SEGMENT, *READ[6:])}
+    put = [column.append for column in (*numbers.values(), *texts.values())]
+    broken, other, shown = 0, 0, []
+    known: dict[str, str] = {}  # versions and purposes repeat: one text for all
+    for path in paths:
+        for number, given, decode in _lines(path):
+            try:
+                row = _row(decode(given), known)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                if b'"prediction"' not in given and b'"output"' not in given:
+                    other += 1
+                    continue
+                broken += 1
+                if len(shown) < SHOWN_LINES:
+                    shown.append(f"{path.name}, {number}: {cut(str(error))}")
+                continue
+            for append, value in zip(put, row, strict=True):
+                append(value)
+    arrays = {name: np.frombuffer(column, float) if column else np.empty(0) for name, column in numbers.items()}
+    return Predictions(arrays | texts, broken, shown, other)
+
+
+def _row(read: _Line | _Entry, known: dict[str, str]) -> tuple[Any, ...]:
+    line = read if isinstance(read, _Line) else read.jsonPayload
+    when = line.time if isinstance(read, _Line) else read.timestamp
+    out = line.output
+    return (
+        *measurements(line.input), when.timestamp() if when else nan,
+        out.quality, out.interval.low, out.interval.high, out.grade.value, len(out.warnings),
+        getattr(line.input, SEGMENT), out.prediction_id or line.request_id, line.request_id, out.reference,
+        known.setdefault(line.model_version, line.model_version), known.setdefault(line.purpose, line.purpose),
+        line.assumed or (),
+    )  # fmt: skip
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes, Callable[[bytes], _Line | _Entry]]]:
+    """Each line or entry of a file, where it stands, and how it is decoded."""
+    with path.open("rb") as plain:
+        zipped = plain.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        first = file.read(1)
+        if first != b"[":
+            for number, line in enumerate(file, 1):
+                given = first + line if number == 1 else line
+                if given.strip():
+                    yield f"line {number}", given, _line
+            return
+        for number, entry in enumerate(_entries(file), 1):
+            yield f"entry {number}", entry, _entry
+
+
+def _entries(file: IO[bytes]) -> Iterator[bytes]:
+    """The entries of gcloud's array, a piece of the file at a time."""
+    rest = b""
+    while piece := file.read(PIECE):
+        *whole, rest = (rest + piece).split(_BETWEEN)
+        yield from (b"{%b}" % entry.strip().removeprefix(b"{") for entry in whole)
+    if last := rest.strip().removeprefix(b"{").removesuffix(b"]").strip():
+        yield b"{%b" % last

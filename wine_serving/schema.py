@@ -3,7 +3,7 @@
 Another table than wine starts here: the fields of `Wine`, then `SEGMENT`, `TARGET` and `PARTS`. The rest is derived.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter, le
 from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol, cast, get_args
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol, cast, g
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -257,20 +257,3 @@ def _shown(value: object) -> str:
 def cut(text: str) -> str:
     """A text of any length as far as an answer or a sentence shows it."""
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
-
-_wines: Final = TypeAdapter(list[Wine])
-
-
-def check_table(rows: Sequence[Mapping[Any, object]], source: str) -> list[Wine]:
-    """`rows` as wines, or a ContractError that names `source`, the first rows (0-based), columns and rules broken."""
-    try:
-        return _wines.validate_python(rows)
-    except ValidationError as error:
-        found = problems(error)
-        lines = "\n".join(f"  row {problem.row}: {problem.message}" for problem in found[:10])
-        more = f"\n  … and {len(found) - 10} more" if len(found) > 10 else ""
-        raise ContractError(
-            f"{source}: {len(found)} value(s) break the feature contract:\n{lines}{more}\n"
-            "Correct the file (or its units) and run again."
-        ) from None

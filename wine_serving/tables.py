@@ -77,18 +77,26 @@ class Table:
 
 
 def read(
-    content: bytes, *, said: Mapping[str, str] | None = None, segment: str | None = None, graded: bool = False
+    content: bytes,
+    *,
+    said: Mapping[str, str] | None = None,
+    segment: str | None = None,
+    graded: bool = False,
+    most: int = MAX_ROWS,
 ) -> Table:
     """The wines in a file, with grades where they are asked for; TableRefused when it is no table of wines.
 
-    `said` maps names of the contract to columns of the file, and `segment` is what all wines are, where no column says.
+    `said` maps names of the contract to columns of the file, `segment` is what all wines are where no column says, and
+    `most` is how many rows there may be.
     """
-    table = _sheet(content) if content.startswith(b"PK\x03\x04") else _text(content)
+    table = _sheet(content, most) if content.startswith(b"PK\x03\x04") else _text(content, most)
     if segment is not None and segment not in SEGMENTS:
         raise TableRefused(f"{SEGMENT} must be one of {', '.join(SEGMENTS)}, not {cut(segment)}")
     wanted = (*INPUTS, TARGET) if graded else INPUTS
     table.columns = _columns(table.header, said or {}, wanted, segment)
     table.rows = {number: row for number, row in table.rows.items() if not _is_header(row, table)}
+    if len(table.rows) > most:
+        raise _too_much(most)
     if not table.rows:
         raise TableRefused("there are column names but no wines in the file")
     table.decimal = _decimal(table)
@@ -110,14 +118,12 @@ def told(faults: Sequence[Fault]) -> str:
 # From bytes to cells
 
 
-def _text(content: bytes) -> Table:
-    if len(content) > MAX_BYTES:
-        raise TableRefused(f"the file is larger than {MAX_BYTES // 1_000_000} MB: split it")
+def _text(content: bytes, most: int) -> Table:
     text, encoding = _decoded(content)
     mark = re.match(r'\s*"?sep=(.)"?[ ;,\t]*\r?\n', text, re.IGNORECASE)
     body = text[mark.end() :] if mark else text
     delimiter = mark[1] if mark else _delimiter(body)
-    grid = _cells(body, delimiter)
+    grid = _cells(body, delimiter, most)
     header, rows = _split(grid)
     newline = "\r\n" if "\r\n" in body else "\n"
     lines, filled = ([row for row in each[:HEADER_WITHIN] if row] for each in (body.splitlines(), grid))
@@ -162,14 +168,14 @@ def _delimiter(text: str) -> str:
     return max(";,\t|", key=known)
 
 
-def _cells(text: str, delimiter: str) -> list[list[str]]:
+def _cells(text: str, delimiter: str, most: int) -> list[list[str]]:
     grid: list[list[str]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         for row in reader:
             grid.append(row)
-            if len(row) > MAX_COLUMNS or len(grid) > MAX_ROWS + HEADER_WITHIN:
-                raise _too_much()
+            if len(row) > MAX_COLUMNS or len(grid) > most + HEADER_WITHIN:
+                raise _too_much(most)
     except csv.Error:
         raise TableRefused(
             f"line {reader.line_num} cannot be read as CSV: look for a quotation mark without its pair"
@@ -177,15 +183,15 @@ def _cells(text: str, delimiter: str) -> list[list[str]]:
     return grid
 
 
-def _too_much() -> TableRefused:
-    return TableRefused(f"a table may have {MAX_ROWS:,} rows and {MAX_COLUMNS} columns: split the file")
+def _too_much(most: int) -> TableRefused:
+    return TableRefused(f"a table may have {most:,} rows and {MAX_COLUMNS} columns: split the file")
 
 
-def _sheet(content: bytes) -> Table:
+def _sheet(content: bytes, most: int) -> Table:
     """The first sheet of an .xlsx that holds anything."""
     from python_calamine import CalamineError, CalamineWorkbook
 
-    _check_unpacked(content)
+    _check_unpacked(content, most)
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
         grids = (workbook.get_sheet_by_index(number).to_python() for number in range(len(workbook.sheet_names)))
@@ -196,25 +202,25 @@ def _sheet(content: bytes) -> Table:
     return Table(header, rows, {})
 
 
-def _check_unpacked(content: bytes) -> None:
+def _check_unpacked(content: bytes, most: int) -> None:
     """Refuse what would not fit in memory: a reader makes room for every cell up to the last."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-                raise _too_much()
+                raise _too_much(most)
             for name in packed.namelist():
                 if re.search(r"sheet[^/]*\.xml$", name):
-                    _check_cells(packed.read(name))
+                    _check_cells(packed.read(name), most)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
         raise TableRefused("the file cannot be read as .xlsx: save it again, or as CSV") from None
 
 
-def _check_cells(sheet: bytes) -> None:
+def _check_cells(sheet: bytes, most: int) -> None:
     places = re.findall(rb"""\br=["']([A-Za-z]*)(\d+)["']""", sheet)
     letters, numbers = {letters.upper() for letters, _ in places}, {int(number) for _, number in places}
     widest = max((_column_number(each) for each in letters), default=0)
-    if widest > MAX_COLUMNS or max(numbers, default=0) > MAX_ROWS + HEADER_WITHIN:
-        raise _too_much()
+    if widest > MAX_COLUMNS or max(numbers, default=0) > most + HEADER_WITHIN:
+        raise _too_much(most)
 
 
 def _column_number(letters: bytes) -> int:
@@ -270,8 +276,6 @@ def _split(grid: list[list[str]]) -> tuple[list[str], dict[int, list[str]]]:
     below = {number: row for number, row in enumerate(grid[place + 1 :], 1) if any(cell.strip() for cell in row)}
     if below and all(len(row) == len(header) + 1 and row[-1].strip() for row in below.values()):
         header = ["", *header]
-    if len(below) > MAX_ROWS:
-        raise _too_much()
     return header, below
 
 

@@ -24,7 +24,11 @@ ADDED: Final = ("score", "low", "high", "grade", "at_least_7", "warnings", "pred
 HEADERS: Final = [
     {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"} | more}
     for name, meaning, more in (
-        ("X-Request-Id", "Your own id of this request, which the answer and the log repeat.", {"maxLength": 64}),
+        (
+            "X-Request-Id",
+            "Your own id of this request (64 letters, digits, .:_-), which the answer and the log repeat.",
+            {},
+        ),
         ("X-Wine-Purpose", "Who asks, for the prediction log: `user` if nothing is said.", {"enum": [*PURPOSES]}),
         ("X-Wine-Assumed", "The measurements that nobody took, separated by commas, for the prediction log.", {}),
     )
