@@ -93,5 +93,9 @@ def _in_one_process() -> None:
         sys.exit(STARTUP_FAILURE)
 
 
-_in_one_process()
-app = create_app(Settings.from_environment())
+def __getattr__(name: str) -> FastAPI:
+    """`app`, on the settings that the environment gives: who imports `create_app` alone reads none."""
+    if name != "app":
+        raise AttributeError(f"{__name__} has no {name}")
+    _in_one_process()
+    return create_app(Settings.from_environment())

@@ -1,18 +1,4 @@
-"""The family of errors: each message says what was wrong, where, and what to do next.
-
-WineServingError
-├── SettingsError             a variable has a value that cannot be used
-├── ContractError             a table does not keep the feature contract
-│   └── TableRefused          a file cannot be read as a table of wines
-├── BundleError               a model bundle is corrupted, truncated or incompatible
-├── RequestRefused            a request to the API cannot be answered
-└── RegistryError             a registry was asked for something it cannot do
-    ├── VersionNotFound       no such collection, version or alias
-    │   └── NothingPromoted   nobody has promoted a model yet
-    ├── DigestMismatch        stored bytes are not the bytes that were published
-    ├── AliasMoved            somebody else moved the alias in between
-    └── RegistryUnavailable   the registry does not answer (W&B only)
-"""
+"""The family of errors: each message says what was wrong, where, and what to do next."""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,6 +25,10 @@ class TableRefused(ContractError):
 
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
+
+
+class NoModel(WineServingError):
+    """No model is loaded that could answer."""
 
 
 class RequestRefused(WineServingError):

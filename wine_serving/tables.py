@@ -293,11 +293,11 @@ def _columns(
             raise TableRefused(f"column.{cut(name)}={cut(column)} is no pair of a known name and a column of the file")
     found: dict[str, list[int]] = {name: [header.index(column)] for name, column in said.items()}
     for place, column in enumerate(header):
-        if (name := _meant(column)) and name not in said:
-            found.setdefault(name, []).append(place)
+        if (meant := _meant(column)) and meant not in said:
+            found.setdefault(meant, []).append(place)
     for place, column in enumerate(header):
-        if (name := _OTHER_NAMES.get(_name(column))) and name not in found:
-            found[name] = [place]
+        if (other := _OTHER_NAMES.get(_name(column))) and other not in found:
+            found[other] = [place]
     if twice := [header[places[1]] for name, places in found.items() if name in wanted and len(places) > 1]:
         raise TableRefused(f"the columns {', '.join(twice)} are there twice: keep one of each")
     if segment is not None and SEGMENT in found:

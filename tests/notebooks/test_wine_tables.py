@@ -74,7 +74,7 @@ CELLS = {
 
 @pytest.mark.parametrize(("column", "cell", "rule"), CELLS.values(), ids=CELLS)
 def test_bad_cell_leaves_out_its_row_alone_and_is_told(
-    cellar: pd.DataFrame, path: Path, capsys: pytest.CaptureFixture[str], column: str, cell: object, rule: str
+    cellar: pd.DataFrame, path: Path, capsys: pytest.CaptureFixture[str], column: str, cell: str | float, rule: str
 ) -> None:
     """By row, column, rule and remedy; all other rows are taken."""
     spoilt = cellar.astype(object)

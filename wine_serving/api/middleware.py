@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wine_serving.api.body import MOST_PROBLEMS, Bodies
 from wine_serving.api.call import Call
-from wine_serving.api.loading import Loader
+from wine_serving.api.loading import RETRY_SECONDS, Loader
 from wine_serving.api.metrics import Metrics
-from wine_serving.errors import RequestRefused
+from wine_serving.errors import NoModel, RequestRefused
 from wine_serving.predictions import encode
 
 OPEN_ROUTES: Final = frozenset({"/health", "/live", "/docs", "/openapi.json"})  # probes and readers carry no key
@@ -81,9 +81,10 @@ class Middleware:
                 scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send_with_ids)
             route = getattr(scope.get("route"), "path", route)
-        except RequestRefused as error:
-            status = error.status
-            await self._send(send, call, status, *_refusal(call, error), error.headers)
+        except (RequestRefused, NoModel) as error:
+            refused = _refused(error)
+            status = refused.status
+            await self._send(send, call, status, *_refusal(call, refused), refused.headers)
         except Exception:
             _log.exception("request %s failed", call.id)
             if status:  # the answer has begun: the server closes the connection
@@ -124,6 +125,13 @@ class Middleware:
         version = self._loader.version
         model = [(b"x-model-version", version.encode())] if version else []
         return [(b"x-request-id", call.id.encode()), *model]
+
+
+def _refused(error: RequestRefused | NoModel) -> RequestRefused:
+    """The one place where an error of the domain becomes an answer of HTTP."""
+    if isinstance(error, NoModel):
+        return RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
+    return error
 
 
 def _refusal(call: Call, error: RequestRefused) -> Answer:

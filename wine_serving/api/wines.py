@@ -172,12 +172,12 @@ def document(app: FastAPI) -> None:
             responses=documented(400, 401, 408, 413, 415, 422, 503),
             openapi_extra={
                 "requestBody": {"content": {"application/json": {"examples": examples}}},
-                "parameters": HEADERS,
+                "parameters": HEADERS[:1] if endpoint is explain else HEADERS,
             },
         )(endpoint)
     text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
     bodies = {"text/csv": text | {"examples": {"both": {"value": table}}}, XLSX: binary}
-    query = [
+    query: list[dict[str, Any]] = [
         {"name": SEGMENT, "description": "What all wines of the file are, where no column says.", "enum": [*SEGMENTS]},
         *({"name": f"column.{name}", "description": f"The file's column that holds {name}."} for name in INPUTS),
     ]
