@@ -105,7 +105,7 @@ class ApiCheck:
         if health["status"] != "ok":
             raise FailedError(f"{url} is {health['status']}: {health.get('reason')}")
         for number, golden in enumerate(self.golden):
-            answer = ask_json(f"{url}/predict", golden["wine"], self.headers)
+            answer = ask_json(f"{url}/predict", golden["wine"], self.headers | {"X-Wine-Purpose": "check"})
             if self.version and answer["model_version"] != self.version:  # traffic takes a moment to follow
                 raise FailedError(f"{url} answers with model {answer['model_version']}, not {self.version}")
             if not abs(answer["quality"] - golden["quality"]) <= TOLERANCE:

@@ -113,15 +113,13 @@ class Assessor:
 
     def _one(self, wine: Wine, score: float) -> Assessment:
         known, grade = self._known[getattr(wine, SEGMENT)], round(score)
-        n, residuals = len(known.ascending), known.ascending
-        below = [0, *[bisect_left(residuals, edge - score) for edge in _edges], n]
-        shares = [(upper - lower) / n for lower, upper in pairwise(below)]
+        shares, good = outcomes(known.ascending, score)
         return Assessment(
             score,
             Interval(score - known.half_width, score + known.half_width, self._level),
             Grade(grade, shares[min(max(grade, GRADES[0]), GRADES[-1]) - GRADES[0]]),
             Probabilities(*shares),
-            (n - below[_good]) / n,
+            good,
             known.warnings(measurements(wine)),
         )
 
@@ -184,6 +182,13 @@ class _Row:
         self._put(self._row.data, 0, *encoded)
         self._run(self._bound)
         return self._score.item()
+
+
+def outcomes(residuals: Sequence[float], score: float) -> tuple[list[float], float]:
+    """The shares of (ascending) residuals that put a wine of that score at each grade, and at GOOD and more."""
+    n = len(residuals)
+    below = [0, *[bisect_left(residuals, edge - score) for edge in _edges], n]
+    return [(upper - lower) / n for lower, upper in pairwise(below)], (n - below[_good]) / n
 
 
 def is_unlike(value: Any, low: Any, high: Any) -> Any:

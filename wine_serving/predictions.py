@@ -10,9 +10,10 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from io import BufferedIOBase
 from math import nan
 from pathlib import Path
-from typing import IO, Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -25,10 +26,8 @@ if sys.platform != "win32":
 
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
-WAITING_BYTES: Final = (
-    8_000_000  # of lines that wait while nobody reads the log; what comes on top is lost, and counted
-)
-GATHER_SECONDS: Final = 0.01  # lines are written together: a thread that wakes for each costs more than the line
+WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
+GATHER_SECONDS: Final = 0.003  # lines are made and written together
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIPE_ROOM: Final = 32_768  # bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn
@@ -57,15 +56,28 @@ class Origin(NamedTuple):
     trace: Trace | None
 
 
+class _Answered(NamedTuple):
+    """The wines of one request and their answers, as they wait to become lines."""
+
+    origin: Origin
+    version: str
+    time: datetime
+    wines: Sequence[Asked]
+    answers: Sequence[bytes]
+
+
 class PredictionLog:
-    """Writes lines from a thread of its own: whoever reads them slowly, or not at all, keeps nobody waiting."""
+    """Writes lines from a thread of its own: whoever reads them slowly, or not at all, keeps nobody waiting.
+
+    The thread makes them, too: many at once take a third of the time that one between two requests takes.
+    """
 
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._file = file
         self._is_pipe = sys.platform != "win32" and stat.S_ISFIFO(os.fstat(file).st_mode)
-        self._lines: list[bytes] = []
-        self._waiting = 0  # bytes in lines, and in what is being written
+        self._answered: list[_Answered] = []
+        self._waiting = 0  # lines, also of what is being written
         self._some, self._closed, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
         self.lost = 0  # lines
@@ -81,29 +93,46 @@ class PredictionLog:
         self._some.set()
         self._thread.join(CLOSING_SECONDS)
 
-    def add(self, origin: Origin, version: str, wines: Iterable[Asked], answers: Iterable[bytes]) -> None:
+    def add(self, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]) -> None:
         """Have a line written for each wine of one request and its answer, as JSON; from any thread."""
-        head = self._head(origin, version)
-        inputs = map(encode, map(_measured, wines))
-        lines = [b'%b,"input":%b,"output":%b}\n' % (head, *each) for each in zip(inputs, answers, strict=True)]
-        size = sum(map(len, lines))
         with self._lock:
-            if self._waiting + size > WAITING_BYTES:
-                self.lost += len(lines)
+            if self._waiting + len(wines) > WAITING_LINES:
+                self.lost += len(wines)
                 return
-            self._waiting += size
-            self._lines += lines
+            self._waiting += len(wines)
+            self._answered.append(_Answered(origin, version, datetime.now(UTC), wines, answers))
         if not self._some.is_set():
             self._some.set()
 
-    def _head(self, origin: Origin, version: str) -> bytes:
+    def _keep_writing(self) -> None:
+        while not self._closed.is_set() or self._answered:
+            self._some.wait()
+            self._closed.wait(GATHER_SECONDS)
+            self._some.clear()
+            with self._lock:
+                answered, self._answered = self._answered, []
+            for piece in _pieces(line for each in answered for line in self._lines(each)):
+                while self._unread() + len(piece) > PIPE_ROOM:
+                    time.sleep(STALLED_SECONDS)
+                self._write(piece)
+                with self._lock:
+                    self._waiting -= piece.count(b"\n")
+
+    def _lines(self, answered: _Answered) -> Iterator[bytes]:
+        head = self._head(answered)
+        inputs = map(encode, map(_measured, answered.wines))
+        for each in zip(inputs, answered.answers, strict=True):
+            yield b'%b,"input":%b,"output":%b}\n' % (head, *each)
+
+    def _head(self, answered: _Answered) -> bytes:
+        origin = answered.origin
         head: dict[str, object] = {
-            "time": datetime.now(UTC),
+            "time": answered.time,
             "severity": "INFO",
             "message": "prediction",
             "format": FORMAT,
             "request_id": origin.request_id,
-            "model_version": version,
+            "model_version": answered.version,
             "purpose": origin.purpose,
             "latency": round(origin.seconds, 6),
         }
@@ -114,20 +143,6 @@ class PredictionLog:
             if trace.span:
                 head["logging.googleapis.com/spanId"] = trace.span
         return encode(head)[:-1]
-
-    def _keep_writing(self) -> None:
-        while not self._closed.is_set() or self._lines:
-            self._some.wait()
-            self._closed.wait(GATHER_SECONDS)
-            self._some.clear()
-            with self._lock:
-                lines, self._lines = self._lines, []
-            for piece in _pieces(lines):
-                while self._unread() + len(piece) > PIPE_ROOM:
-                    time.sleep(STALLED_SECONDS)
-                self._write(piece)
-                with self._lock:
-                    self._waiting -= len(piece)
 
     def _unread(self) -> int:
         return (
@@ -143,7 +158,7 @@ class PredictionLog:
             _log.error("predictions could not be logged: %s", error.strerror)
 
 
-def _pieces(lines: Sequence[bytes]) -> Iterator[bytes]:
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Whole lines, as many as a pipe takes at once."""
     piece: list[bytes] = []
     size = 0
@@ -233,7 +248,8 @@ def read(paths: Iterable[Path]) -> Predictions:
     numbers = {name: array("d") for name in (*MEASUREMENTS, *READ[:6])}
     texts: dict[str, list[Any]] = {name: [] for name in (SEGMENT, *READ[6:])}
     put = [column.append for column in (*numbers.values(), *texts.values())]
-    broken, other, shown = 0, 0, []
+    shown: list[str] = []
+    broken = other = 0
     known: dict[str, str] = {}  # versions and purposes repeat: one text for all
     for path in paths:
         for number, given, decode in _lines(path):
@@ -282,7 +298,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes, Callable[[bytes], _Line | _
             yield f"entry {number}", entry, _entry
 
 
-def _entries(file: IO[bytes]) -> Iterator[bytes]:
+def _entries(file: BufferedIOBase) -> Iterator[bytes]:
     """The entries of gcloud's array, a piece of the file at a time."""
     rest = b""
     while piece := file.read(PIECE):

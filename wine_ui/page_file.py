@@ -59,15 +59,14 @@ def ask(candidates: Mapping[str, list[str]], schema: Schema, which: tuple[str, i
     """Have the visitor say what the file does not: which column is meant, or of which category all wines are."""
     category = schema["category"]["name"]
     labels = {each["name"]: each["label"] for each in (*schema["fields"], schema["category"])}
-    with st.form("said", border=False):
-        chosen: dict[str, str | None] = {}
-        for name, among in candidates.items():
-            whole = {f"all are {each}": each for each in schema["colors"]} if name == category else {}
-            choice = st.selectbox(f"Where does {labels[name]} stand?", [*whole, *among], index=None, key=f"said {name}")
-            chosen[name if choice in whole else f"column.{name}"] = whole.get(choice or "", choice)
-        if st.form_submit_button("Score the file") and all(chosen.values()):
-            st.session_state.said, st.session_state.said_of = chosen, which
-            st.rerun()
+    chosen: dict[str, str | None] = {}
+    for name, among in candidates.items():
+        whole = {f"all are {each}": each for each in schema["colors"]} if name == category else {}
+        choice = st.selectbox(f"Where does {labels[name]} stand?", [*whole, *among], index=None, key=f"said {name}")
+        chosen[name if choice in whole else f"column.{name}"] = whole.get(choice or "", choice)
+    if all(chosen.values()):
+        st.session_state.said, st.session_state.said_of = chosen, which
+        st.rerun()
 
 
 def with_answers(content: bytes, name: str, said: Mapping[str, str]) -> bytes:

@@ -35,7 +35,7 @@ def test_other_routes_and_methods_are_refused_alike(client: httpx.Client, method
 def test_no_route_declares_what_never_runs() -> None:
     """A route's signature is what is done: FastAPI documents these, and is not asked to answer them."""
     routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
-    assert [route.path for route in routes] == ["/predict", "/predict/batch", "/explain"]
+    assert [route.path for route in routes] == ["/predict", "/predict/batch", "/explain", "/predict/table"]
     assert [dependency for route in routes for dependency in route.dependant.dependencies] == []
 
 

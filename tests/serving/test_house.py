@@ -78,7 +78,9 @@ def test_only_the_api_knows_the_web() -> None:
 
 def test_what_is_served_raises_no_refusals_of_http() -> None:
     """Errors of the domain become answers in one place; what reads requests refuses them itself."""
-    assert users("wine_serving.errors.RequestRefused") == {f"{API}.body", f"{API}.middleware", "wine_serving.app"}
+    assert users("wine_serving.errors.RequestRefused") == {
+        *(f"{API}.{name}" for name in ("body", "call", "middleware")), "wine_serving.app"
+    }  # fmt: skip
 
 
 def test_the_environment_is_read_where_settings_are_made() -> None:

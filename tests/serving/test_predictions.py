@@ -16,7 +16,7 @@ import pytest
 
 from tests import servers, tiny
 from tests.servers import Server
-from wine_serving.predictions import WAITING_BYTES
+from wine_serving.predictions import WAITING_LINES
 from wine_serving.registry.folder import FolderRegistry
 
 WINES = tiny.as_wines(tiny.made_up_wines(20, seed=3))
@@ -130,7 +130,7 @@ def test_reader_that_stalls_stalls_nothing(served_registry: FolderRegistry) -> N
     """Predictions and health are answered, what is lost is counted, the end comes in time, and no line is torn."""
     with piped(served_registry) as (process, client, reading):
         many = {"wines": [WINES[0]] * 5000}
-        for _ in range(WAITING_BYTES // (5000 * 500) + 2):
+        for _ in range(WAITING_LINES // 5000 + 1):
             client.post("/predict/batch", json=many).raise_for_status()
         assert client.get("/health").json()["status"] == "ok"
         lost = re.search(r"^wine_log_lines_lost (\S+)", client.get("/metrics").text, re.MULTILINE)

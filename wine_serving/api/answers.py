@@ -6,6 +6,7 @@ from typing_extensions import TypedDict
 
 from wine_serving.explain import Contribution
 from wine_serving.registry import AliasMove, Record
+from wine_serving.schema import SEGMENT
 
 
 class Interval(TypedDict):
@@ -65,11 +66,8 @@ class BatchPrediction(TypedDict):
     request_id: str
 
 
-class ScoredRow(Assessment):
-    """What the model says of one row of a table: 1 is the first below the column names."""
-
-    row: int
-    color: str
+# What the model says of one row of a table (1 is the first below the column names), and as what it was scored.
+ScoredRow = TypedDict("ScoredRow", {"row": int, SEGMENT: str, **Assessment.__annotations__})  # type: ignore[misc]
 
 
 class RefusedCell(TypedDict):
@@ -170,12 +168,14 @@ class DatasetOrigin(TypedDict):
     name: str
     version: str | None
     digest: str
+    sources: dict[str, str]  # each file that it was made from → its SHA-256
 
 
 class ServedModel(TypedDict):
     """Which model answers, where it comes from, and how it was judged. Without a registry there is no record."""
 
     model_version: str
+    project_version: str
     aliases: list[str]  # when it was loaded
     promotion: AliasMove | None  # who made it production, when and why
     dataset: DatasetOrigin

@@ -17,7 +17,7 @@ from wine_serving.api.body import MOST_PROBLEMS, Bodies
 from wine_serving.api.call import Call
 from wine_serving.api.loading import RETRY_SECONDS, Loader
 from wine_serving.api.metrics import Metrics
-from wine_serving.errors import NoModel, RequestRefused
+from wine_serving.errors import NoModel, RequestRefused, TableRefused
 from wine_serving.predictions import encode
 
 OPEN_ROUTES: Final = frozenset({"/health", "/live", "/docs", "/openapi.json"})  # probes and readers carry no key
@@ -81,7 +81,7 @@ class Middleware:
                 scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send_with_ids)
             route = getattr(scope.get("route"), "path", route)
-        except (RequestRefused, NoModel) as error:
+        except (RequestRefused, NoModel, TableRefused) as error:
             refused = _refused(error)
             status = refused.status
             await self._send(send, call, status, *_refusal(call, refused), refused.headers)
@@ -127,8 +127,10 @@ class Middleware:
         return [(b"x-request-id", call.id.encode()), *model]
 
 
-def _refused(error: RequestRefused | NoModel) -> RequestRefused:
+def _refused(error: RequestRefused | NoModel | TableRefused) -> RequestRefused:
     """The one place where an error of the domain becomes an answer of HTTP."""
+    if isinstance(error, TableRefused):
+        return RequestRefused(422, str(error), more={"candidates": error.candidates or {}})
     if isinstance(error, NoModel):
         return RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
     return error

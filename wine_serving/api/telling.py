@@ -13,6 +13,7 @@ from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
 from wine_serving.errors import WineServingError
+from wine_serving.provenance import VERSION
 from wine_serving.schema import (
     BATCH_LIMIT,
     FEATURES,
@@ -111,12 +112,14 @@ def _origin(served: Model) -> ServedModel:
     dataset = next((ref for ref in refs if ref.startswith(f"{metadata.dataset.name}:")), None)
     return {
         "model_version": served.version,
+        "project_version": VERSION,
         "aliases": list(served.aliases),
         "promotion": served.promotion,
         "dataset": {
             "name": metadata.dataset.name,
             "version": dataset.partition(":")[2] if dataset else None,
             "digest": metadata.dataset.digest,
+            "sources": metadata.dataset.sources,
         },
         "commit": record.commit if record else None,
         "evaluation": record.evaluation if record else None,

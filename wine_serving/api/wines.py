@@ -14,7 +14,6 @@ from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
 from wine_serving.api.middleware import Answer, Take
 from wine_serving.assessing import Assessment
-from wine_serving.errors import RequestRefused, TableRefused
 from wine_serving.predictions import PURPOSES, PredictionLog, encode
 from wine_serving.schema import EXAMPLES, INPUTS, SEGMENT, SEGMENTS, Asked, Batch
 
@@ -122,10 +121,7 @@ def _table(call: Call, given: bytes) -> tables.Table:
     """The table in a body, read as the query says."""
     said = dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=True))
     columns = {name.removeprefix("column."): said[name] for name in said if name.startswith("column.")}
-    try:
-        return tables.read(given, said=columns, segment=said.get(SEGMENT))
-    except TableRefused as error:
-        raise RequestRefused(422, str(error), more={"candidates": error.candidates or {}}) from None
+    return tables.read(given, said=columns, segment=said.get(SEGMENT))
 
 
 def _as_csv(table: tables.Table, assessments: Sequence[Assessment]) -> bytes:
