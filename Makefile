@@ -106,8 +106,8 @@ scale: $(READY) ; @$(PY) requirements/environment.py scale
 # Containers and releases
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN); PUSH=HOST/PATH asks and pushes them
 images containers: ; @$(ANY_PYTHON) .github/containers.py build
-smoke:  ## start both images and ask them what a release asks
-	@$(ANY_PYTHON) .github/containers.py smoke
+smoke: $(READY)  ## start both images, and one that loads from a W&B of this machine, and ask them what a release asks
+	@$(PY) .github/containers.py smoke && $(PY) -m tests.stand_ins.wandb_server $(PY) .github/containers.py wandb
 deploy:  ## release both services to Cloud Run, or change nothing
 	@exec $(ANY_PYTHON) .github/release.py release
 deploy-back:  ## both services return to the pair before; again: further back (REASON="…" moves production, too)

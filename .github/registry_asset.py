@@ -149,15 +149,9 @@ def save(folder: Path) -> str:
         raise FailedError("the registry on GitHub changed since it was restored here: restore it and run again")
     new = archive.rename(archive.with_name(f"registry-{number(began.read_text()) + 1:06d}.tar.gz"))
     notes = "What the pipeline remembers between its runs. Written by the workflow on main; do not edit."
-    described = ("--prerelease", "--title", "Registry", "--notes", notes)
+    first = ("--prerelease", "--title", "Registry", "--notes", notes)
     try:
-        gh(
-            *(
-                ("release", "upload", RELEASE, str(new))
-                if whole
-                else ("release", "create", RELEASE, str(new), *described)
-            )
-        )
+        gh("release", *(("upload", RELEASE, str(new)) if whole else ("create", RELEASE, str(new), *first)))
     except FailedError:
         new.rename(archive)
         raise

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 import command
 from cloud_run import API, API_FLAGS, UI, UI_FLAGS, Cloud, Service, gcloud
-from command import FailedError, say
+from command import FailedError, output, say
 from containers import noted
 from release_checks import ApiCheck, check_ui, read_release, serving_version, until_answered
 
@@ -97,9 +97,8 @@ def release(settings: Settings) -> None:
         API: (*API_FLAGS, f"--set-env-vars={pinned}", secrets),
         UI: (*UI_FLAGS, f"--set-env-vars={page}", secrets),
     }
-    # never used before: an old tag's address may lead elsewhere a while
     stamp = datetime.now(UTC).strftime("%y%m%d%H%M%S")
-    tag = f"new-{stamp}"
+    tag = f"new-{stamp}"  # never used before: an old tag's address may lead elsewhere a while
     with restored_on_failure(cloud, before):
         for name in BOTH:
             cloud.deploy(name, images[name], tag, flags[name])
@@ -129,11 +128,16 @@ def back(settings: Settings) -> None:
 
 
 def say_what_follows(version: str | None) -> None:
-    """What the next push would deploy, and with REASON let `production` name what serves now."""
+    """Which version the next push would deploy; with REASON `production` first moves to the one that serves now."""
     asked = version and os.environ.get("REASON")
     if asked and subprocess.run(["make", "promote", f"VERSION={version}"], check=False, timeout=900).returncode:
         raise FailedError(f"both services went back, and `production` did not move to {version}: see above")
-    say(f"The next push deploys main's code with {version if asked else 'what `production` names'}")
+    try:
+        named = re.search(r"^model=(v\d+)$", output("make", "decision", "ACTION=rollback"), re.MULTILINE)
+        follows = f"main with {named[1]}" if named else "nothing"
+    except FailedError as error:
+        follows = f"what cannot be said, as {error}"
+    say(f"The next push deploys {follows}, by `production` in {os.environ.get('WINE_REGISTRY') or 'the registry here'}")
     if version and not asked:
         say(f'`make promote VERSION={version} REASON="…"` lets that be what serves now')
 
@@ -167,9 +171,8 @@ def common(services: Services) -> list[str]:
 
 def pair(services: Services) -> str | None:
     """The name of the pair that serves; None where the two serve under different names, or under none."""
-    serving = [
-        tag for tag in common(services) if all(services[name].serving == services[name].tags[tag] for name in BOTH)
-    ]
+    both = [services[name] for name in BOTH]
+    serving = [tag for tag in common(services) if all(each.serving == each.tags[tag] for each in both)]
     return serving[-1] if serving else None
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from wine_serving.registry.files import write_whole
+
 NAME: Final = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credentials?|pat)($|_)", re.IGNORECASE)
 VALUE: Final = re.compile(
     r"[0-9a-f]{40}|gh[pousr]_\w{20,}|github_pat_\w+|sk-\w{20,}|AKIA\w{16}|wandb_v1_\w+|AIza[\w-]{30,}"
@@ -41,5 +43,5 @@ def redacted(text: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a report."""
-    path.write_text(redacted(text), encoding="utf-8")
+    """Write a report, whole or not at all."""
+    write_whole(path, redacted(text))

@@ -108,8 +108,7 @@ def carry_out(verdict: "Verdict") -> str:
         return "a quick training promotes only where nothing is in production"
     registry = open_registry(Settings.from_environment().registry)
     reasons = tuple(reason for reason in verdict.reasons if not reason.startswith(LEFT_ALONE))
-    pages = registry.fetch(verdict.report) if verdict.report else None
-    done = by_verdict(registry, verdict.model_copy(update={"reasons": reasons}), move=True, pages=pages)
+    done = by_verdict(registry, verdict.model_copy(update={"reasons": reasons}), move=True)
     redaction.write(VERDICT, done.model_dump_json(indent=1) + "\n")
     write_front_page(VERDICT.parent)
     return f"{done.candidate.version} is now production"

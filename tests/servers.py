@@ -36,16 +36,17 @@ class Server:
     ) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self.log = log
+        self.output: Path | None = None  # where its standard output goes, if not into the log
         self._cwd = cwd
-        self._command, self._alive, self._variables = command, alive, variables
+        self.command, self._alive, self._variables = command, alive, variables
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start, and return when it answers."""
         given = {name: value for name, value in os.environ.items() if not name.startswith("WINE_")}
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, (self.output or self.log).open("ab") as output:
             self.process = subprocess.Popen(
-                self._command, cwd=self._cwd, env=given | self._variables, stdout=log, stderr=subprocess.STDOUT
+                self.command, cwd=self._cwd, env=given | self._variables, stdout=output, stderr=log
             )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -54,7 +55,7 @@ class Server:
                     return self
             except httpx.TransportError:
                 time.sleep(0.05)
-        raise AssertionError(f"{self._command} did not start: {self.log.read_text()}")
+        raise AssertionError(f"{self.command} did not start: {self.log.read_text()}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit code."""
@@ -70,11 +71,11 @@ class Server:
             self.stop()
 
 
-def api(log: Path, port: int | None = None, /, **variables: str) -> Server:
-    """The API, not started yet."""
+def api(log: Path, port: int | None = None, /, *options: str, **variables: str) -> Server:
+    """The API, not started yet; `options` are uvicorn's."""
     port = port or free_port()
     command = [sys.executable, "-m", "uvicorn", "wine_serving.app:app", "--host", "127.0.0.1", "--port", str(port)]
-    return Server([*command, "--no-access-log"], "/live", log, port, ROOT, **variables)
+    return Server([*command, "--no-access-log", *options], "/live", log, port, ROOT, **variables)
 
 
 def ui(log: Path, **variables: str) -> Server:

@@ -1,48 +1,101 @@
 """The API: `uvicorn wine_serving.app:app`, or `create_app(settings)`."""
 
+import asyncio
+import logging
+import os
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from http import HTTPStatus
+from itertools import pairwise
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from uvicorn.config import STARTUP_FAILURE
 
 from wine_serving.api import telling, wines
+from wine_serving.api.body import BATCH_BYTES, MOST_PROBLEMS, PATIENCE, WINE_BYTES, Bodies
 from wine_serving.api.loading import Loader
 from wine_serving.api.metrics import Metrics
 from wine_serving.api.middleware import Middleware
 from wine_serving.errors import RequestRefused
 from wine_serving.predictions import PredictionLog
 from wine_serving.provenance import VERSION
+from wine_serving.schema import BATCH_LIMIT, cut
 from wine_serving.settings import Settings
+
+_log = logging.getLogger(__name__)
+ABOUT: Final = (
+    f"Bounds: one wine takes at most {WINE_BYTES // 1024} KB, a batch {BATCH_BYTES // 2**20} MB and {BATCH_LIMIT:,} "
+    f"rows. An answer tells at most {MOST_PROBLEMS} problems. A body of which no byte comes for {PATIENCE:g} seconds "
+    "is given up."
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The API on what `settings` name; it starts loading the model when the server starts."""
-    loader, metrics = Loader(settings), Metrics()
-    key = settings.api_key.get_secret_value() if settings.api_key else None
     log = PredictionLog(settings.google_cloud_project) if settings.prediction_log else None
+    loader, metrics, bodies = Loader(settings), Metrics(log), Bodies()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loader.start()
-        yield
+        sweeping = asyncio.create_task(bodies.keep_sweeping())
+        with log or nullcontext():
+            yield
+        sweeping.cancel()
         loader.stop()
 
-    telemetry = TelemetryConfig(tracing=False, metrics=False, logs=False)  # /metrics and the prediction log tell it all
-    app = FastAPI(title="Wine quality", version=VERSION, lifespan=lifespan, telemetry=telemetry)
-    app.add_middleware(Middleware, loader=loader, metrics=metrics, api_key=key)
-    app.add_exception_handler(HTTPException, _no_such_route)
-    wines.add(app, loader, metrics, log)
+    app = FastAPI(
+        title="Wine quality", version=VERSION, description=ABOUT, lifespan=lifespan,
+        docs_url=None, redoc_url=None, redirect_slashes=False,
+        telemetry=TelemetryConfig(tracing=False, metrics=False, logs=False),
+    )  # fmt: skip
+    wines.document(app)
     app.include_router(telling.routes(loader, metrics))
+    if key:
+        document = app.openapi()  # made once: what is added here stays
+        document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        document["security"] = [{"key": []}]
+    takes = wines.Wines(loader, metrics, log).takes()
+    rest = ExceptionMiddleware(AsyncExitStackMiddleware(app.router), {HTTPException: _no_such_route})
+    app.middleware_stack = Middleware(rest, takes, loader, metrics, bodies, key)
+    if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin]:
+        shown = ["X-Request-Id", "X-Model-Version"]
+        app.middleware_stack = CORSMiddleware(
+            app.middleware_stack, origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=shown
+        )
     return app
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
-    """Let the middleware answer what the router does not know (no such route, no such method)."""
+    """Let the middleware answer what the router does not know."""
     assert isinstance(error, HTTPException)
-    sentence = f"{request.method} {request.url.path}: {error.detail}; /docs lists what there is"
+    wrong = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else "not by this method"
+    sentence = f"{request.method} {cut(request.url.path)}: {wrong}; /docs lists what there is"
     raise RequestRefused(error.status_code, sentence, headers=error.headers)
 
 
-app = create_app(Settings.from_environment())
+def _in_one_process() -> None:
+    """End the server where it was told to start workers: each would count and log for itself."""
+    words = " ".join(sys.argv).replace("=", " ").split()
+    asked = [after for word, after in pairwise(words) if word == "--workers"] or [
+        os.environ.get("WEB_CONCURRENCY", "1")
+    ]
+    if asked[-1] != "1":
+        _log.error("%s workers cannot be used: one process counts and logs; start more instances instead", asked[-1])
+        sys.exit(STARTUP_FAILURE)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`app`, on the settings that the environment gives: who imports `create_app` alone reads none."""
+    if name != "app":
+        raise AttributeError(f"{__name__} has no {name}")
+    _in_one_process()
+    return create_app(Settings.from_environment())

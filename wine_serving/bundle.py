@@ -61,10 +61,11 @@ class Calibration(_Part):
 
 
 class DatasetRef(_Part):
-    """The dataset version that the model was trained on, by content."""
+    """The dataset version that the model was trained on, by content; and the files that it was made from."""
 
     name: str
     digest: str
+    sources: dict[str, str] = {}  # file → SHA-256; of models from before it was kept there is none
 
 
 class Recipe(_Part):

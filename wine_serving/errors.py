@@ -1,18 +1,4 @@
-"""The family of errors: each message says what was wrong, where, and what to do next.
-
-WineServingError
-├── SettingsError             a variable has a value that cannot be used
-├── ContractError             a table does not keep the feature contract
-├── BundleError               a model bundle is corrupted, truncated or incompatible
-├── ScoringError              a table is not scored in bulk, or not all of it
-├── RequestRefused            a request to the API cannot be answered
-└── RegistryError             a registry was asked for something it cannot do
-    ├── VersionNotFound       no such collection, version or alias
-    │   └── NothingPromoted   nobody has promoted a model yet
-    ├── DigestMismatch        stored bytes are not the bytes that were published
-    ├── AliasMoved            somebody else moved the alias in between
-    └── RegistryUnavailable   the registry does not answer (W&B only)
-"""
+"""The family of errors: each message says what was wrong, where, and what to do next."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,8 +15,20 @@ class ContractError(WineServingError):
     """A table does not keep the feature contract."""
 
 
+class TableRefused(ContractError):
+    """A file cannot be read as a table of wines; `candidates` are its columns that may be the ones that are missing."""
+
+    def __init__(self, sentence: str, candidates: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(sentence)
+        self.candidates = candidates
+
+
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
+
+
+class NoModel(WineServingError):
+    """No model is loaded that could answer."""
 
 
 class ScoringError(WineServingError):
@@ -38,7 +36,10 @@ class ScoringError(WineServingError):
 
 
 class RequestRefused(WineServingError):
-    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any."""
+    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any.
+
+    `more` is told beside them, such as the columns that may be meant.
+    """
 
     def __init__(
         self,
@@ -46,9 +47,11 @@ class RequestRefused(WineServingError):
         sentence: str,
         problems: Sequence[Mapping[str, object]] = (),
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.more = more or {}
         self.problems = problems
         self.headers = dict(headers or {})
 

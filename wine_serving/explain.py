@@ -44,9 +44,8 @@ class Explainer:
         for order in self._orders:
             totals[order] += np.diff(self._walk(row, order), prepend=self.typical, append=score)
         values = totals / len(self._orders)
-        given = wine.__dict__
         return [
-            {"field": name, "value": given[name], "contribution": value}
+            {"field": name, "value": getattr(wine, name), "contribution": value}
             for name, value in zip(INPUTS, values.tolist(), strict=True)
         ]
 

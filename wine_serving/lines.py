@@ -1,24 +1,22 @@
-"""A CSV file of any size: its header, cut into spans of whole lines, and a span as columns.
+"""A CSV file of any size: cut into spans of whole lines, each of which is read as people's tables are.
 
-A row is a line; a line break inside of quotes ends none. What cannot be read is set aside, row by row, and said.
+A line break inside of quotes ends no line. Of a file that is cut, the first line must name the columns; one that fits
+into a single span may look as people's tables look (`tables`).
 """
 
 import hashlib
-import io
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
-SPAN: Final = 32_000_000  # bytes that a span has at least, but for the last
-BLOCK: Final = 4_000_000
-NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-BOM: Final = b"\xef\xbb\xbf"
-ROW: Final = "\0row"  # no file can call a column so
-FIRST_LINE: Final = 2  # of a row, as pyarrow counts lines
+from wine_serving import tables
+from wine_serving.schema import INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, encode_all
+
+SPAN: Final = 4_000_000  # bytes that a span has at least, but for the last
+BLOCK: Final = 1_000_000
+SAMPLE: Final = 100_000  # bytes that show whether it is a table of wines
+MANY: Final = 10**9
 
 
 class Span(NamedTuple):
@@ -29,21 +27,21 @@ class Span(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """A row that cannot be read: its number, the column where it is one cell that cannot, and a sentence."""
+    """What is wrong with a row: its number, from 0, the column where it is one cell, and a sentence."""
 
     row: int
     column: str | None
     why: str
 
 
-def names(opened: BinaryIO) -> list[str]:
-    """What the first line calls the columns."""
-    found: list[str] = _parsed(_header(opened), []).schema.names
-    return found
-
-
 def cut(opened: BinaryIO) -> tuple[str, list[tuple[int, Span]]]:
-    """The file's digest, and its spans below the header, each with the number of its first row."""
+    """The file's digest, and its spans below the first line, each with the number of its first row.
+
+    TableRefused where it is no table of wines.
+    """
+    opened.seek(0)
+    sample = opened.read(SAMPLE)
+    tables.read(sample if len(sample) < SAMPLE else sample[: sample.rindex(b"\n") + 1], most=MANY)
     opened.seek(0)
     digest, spans = hashlib.sha256(header := opened.readline()), []
     start = place = len(header)
@@ -66,60 +64,31 @@ def cut(opened: BinaryIO) -> tuple[str, list[tuple[int, Span]]]:
     return digest.hexdigest(), spans
 
 
-def read(opened: BinaryIO, span: Span, measured: Mapping[str, str]) -> tuple[pa.Table, list[Malformed]]:
-    """The rows of a span that can be read, numbered by a column ROW, and the others; rows are counted from 0.
-
-    `measured` are the columns that hold numbers, by the contract's names for them. All others are text.
-    """
-    header = _header(opened)
-    opened.seek(span.start)
-    malformed: list[Malformed] = []
-    table = _parsed(header + opened.read(span.end - span.start).rstrip(b"\r\n"), malformed)
-    numbers = np.setdiff1d(np.arange(len(table) + len(malformed)), [each.row for each in malformed])
-    table = table.append_column(ROW, pa.array(numbers))
-    readable = pa.array(np.ones(len(table), bool))
-    for field, name in measured.items():
-        text = pc.utf8_trim_whitespace(table[name])
-        if _separator(header) != ",":
-            text = pc.replace_substring(text, ",", ".")
-        fits = pc.fill_null(pc.match_substring_regex(text, NUMBER), True)
-        for row, given in _where(table, pc.invert(fits), name):
-            malformed.append(Malformed(row, field, f"{field} must be a number, not {given!r}"))
-        numeric = pc.if_else(fits, text, None).cast(pa.float64())
-        table = table.set_column(table.schema.get_field_index(name), name, numeric)
-        readable = pc.and_(readable, fits)
-    return table.filter(readable), sorted(malformed)
-
-
-def _where(table: pa.Table, mask: pa.ChunkedArray, name: str) -> Iterator[tuple[int, str]]:
-    found = table.select([ROW, name]).filter(mask)
-    return zip(found[ROW].to_pylist(), found[name].to_pylist(), strict=True)
-
-
-def _header(opened: BinaryIO) -> bytes:
+def read(opened: BinaryIO, span: Span) -> tuple[pa.Table, list[int], list[Malformed]]:
+    """The wines of a span with all their columns, the numbers of their rows, and what is wrong with the others."""
     opened.seek(0)
-    return opened.readline().removeprefix(BOM).rstrip(b"\r\n") + b"\n"
+    header = opened.readline()
+    opened.seek(span.start)
+    body = opened.read(span.end - span.start)
+    if not body.strip():
+        return pa.table({}), [], []
+    found = tables.read(header + body, most=MANY)
+    malformed = [Malformed(fault.row - 1, fault.column or None, fault.message) for fault in found.faults]
+    numbers = [*found.wines]
+    encoded = encode_all([*found.wines.values()])
+    measured = dict(zip(MEASUREMENTS, encoded[:, :-1].T, strict=True))
+    colors = np.array(SEGMENTS)[encoded[:, -1].astype(int)]
+    return pa.table(_others(found) | measured | {SEGMENT: colors}), [number - 1 for number in numbers], malformed
 
 
-def _separator(header: bytes) -> str:
-    return max(";\t,", key=header.decode("utf-8").count)
-
-
-def _parsed(text: bytes, malformed: list[Malformed]) -> pa.Table:
-    """The table, all of it text; lines with more or fewer cells than the header go to `malformed`."""
-
-    def set_aside(row: Any) -> str:
-        why = f"the row has {row.actual_columns} cells, not {row.expected_columns}"
-        malformed.append(Malformed(row.number - FIRST_LINE, None, why))
-        return "skip"
-
-    header = text[: text.index(b"\n") + 1]
-    parsing = pa.csv.ParseOptions(
-        delimiter=_separator(header), newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
-    )
-    reading = pa.csv.ReadOptions(use_threads=False)
-    names = pa.csv.read_csv(io.BytesIO(header), reading, parsing).schema.names
-    as_text = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-    )
-    return pa.csv.read_csv(io.BytesIO(text), reading, parsing, as_text)
+def _others(found: tables.Table) -> dict[str, list[str]]:
+    """The other columns, as text, each under a name of its own."""
+    taken = {*found.columns.values()}
+    columns: dict[str, list[str]] = {}
+    for place, given in enumerate(found.header):
+        if place not in taken:
+            name = given or f"column {place + 1}"
+            name = f"{name} ({place + 1})" if name in columns or name in INPUTS else name
+            cells = (found.rows[number] for number in found.wines)
+            columns[name] = [row[place] if place < len(row) else "" for row in cells]
+    return columns

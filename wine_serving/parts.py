@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wine_serving import lines
-from wine_serving.errors import ContractError
+from wine_serving.errors import ContractError, TableRefused
 from wine_serving.schema import INPUTS, MEASUREMENTS
 
 ROWS: Final = 65_536  # of a batch: what is held in memory at a time
@@ -55,7 +55,9 @@ def examine(name: str) -> File:
     try:
         with fsspec.open(name, "rb") as opened:
             return _examine_csv(name, opened) if is_csv(name) else _examine_parquet(name, opened)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except TableRefused as refused:
+        raise ContractError(f"{name}: {refused}") from None
+    except pa.ArrowException as error:
         raise ContractError(f"{name} cannot be read: {error}; write it again, or leave it out") from None
 
 
@@ -64,7 +66,7 @@ def read(part: Part) -> Iterator[Batch]:
     try:
         with fsspec.open(part.file, "rb") as opened:
             yield from _read_parquet(part, opened) if part.span is None else _read_csv(part, part.span, opened)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, TableRefused) as error:
         raise ContractError(f"{part.file} cannot be read from row {part.first} on: {error}; write it again") from None
 
 
@@ -76,14 +78,13 @@ def _read_parquet(part: Part, opened: BinaryIO) -> Iterator[Batch]:
 
 
 def _read_csv(part: Part, span: lines.Span, opened: BinaryIO) -> Iterator[Batch]:
-    columns = {name: given for name, given in measured(lines.names(opened)).items() if name in MEASUREMENTS}
-    table, malformed = lines.read(opened, span, columns)
-    numbers = table[lines.ROW].to_numpy() + part.first
-    table, wrong = table.drop_columns(lines.ROW), [each._replace(row=each.row + part.first) for each in malformed]
+    table, rows, malformed = lines.read(opened, span)
+    numbers = np.array(rows, np.int64) + part.first
+    wrong = tuple(each._replace(row=each.row + part.first) for each in malformed)
     for start in range(0, max(len(table), 1), ROWS):
-        rows = pa.RecordBatch.from_struct_array(table.slice(start, ROWS).to_struct_array().combine_chunks())
-        yield Batch(rows, numbers[start : start + ROWS], tuple(wrong))
-        wrong = []
+        piece = pa.RecordBatch.from_struct_array(table.slice(start, ROWS).to_struct_array().combine_chunks())
+        yield Batch(piece, numbers[start : start + ROWS], wrong)
+        wrong = ()
 
 
 def is_csv(name: str) -> bool:
@@ -105,7 +106,6 @@ def _check_header(name: str, header: list[str]) -> None:
 
 
 def _examine_csv(name: str, opened: BinaryIO) -> File:
-    _check_header(name, lines.names(opened))
     digest, spans = lines.cut(opened)
     return File(name, digest, tuple(Part(name, first, span=span) for first, span in spans))
 

@@ -30,11 +30,11 @@ def by_verdict(
 ) -> Verdict:
     """Publish the evaluation, attach it to the candidate, and with `move` let a promoted candidate become production.
 
-    The evaluation is the verdict and the files in the folder `pages`. The alias moves after both, and only from where
-    it stood when it was judged. Until it has moved, nothing says `promoted`: what is published leaves that open for
-    good, and the candidate's record says it once it is true. Carrying out a verdict again changes nothing, or completes
-    what somebody who was stopped left undone; so does `unchanged`, which publishes nothing. The verdict comes back as
-    it was carried out.
+    The evaluation is the verdict and the files in the folder `pages`; one that was published before (`report`) is only
+    carried out. The alias moves after both, and only from where it stood when it was judged. Until it has moved,
+    nothing says `promoted`: the published files leave that open for good, and the records of evaluation and candidate
+    say it once it is true. Carrying out a verdict again changes nothing, or completes what somebody who was stopped
+    left undone; so does `unchanged`, which publishes nothing. The verdict comes back as it was carried out.
     """
     version = verdict.candidate.version
     if verdict.verdict == "unchanged":
@@ -46,15 +46,14 @@ def by_verdict(
     moves = promotes and standing != version
     if moves and standing != judged_against:
         raise alias_moved(MODEL, PRODUCTION, standing, judged_against)
-    about_to = verdict.model_copy(update={"promoted": None if promotes else False, "report": None})
-    about_to = about_to.model_copy(update={"report": _publish(registry, about_to, pages, run)})
+    open_yet = verdict.model_copy(update={"promoted": None if verdict.verdict == "promote" else False})
+    report = verdict.report or _publish(registry, open_yet, pages, run)
     if moves:
+        about_to = open_yet.model_copy(update={"report": report})
         registry.attach_evaluation(f"{MODEL}:{version}", about_to.as_data())
         reason = f"{BY_VERDICT}{verdict.reasons[0]}"
         registry.move_alias(MODEL, PRODUCTION, version, reason=reason, by=current_user(), expected=standing)
-    done = about_to.model_copy(update={"promoted": promotes})
-    registry.attach_evaluation(f"{MODEL}:{version}", done.as_data())
-    return done
+    return _note(registry, verdict.model_copy(update={"promoted": promotes, "report": report}), report)
 
 
 def by_hand(registry: Registry, version: str, reason: str) -> str:
@@ -63,10 +62,10 @@ def by_hand(registry: Registry, version: str, reason: str) -> str:
         raise RegistryError('a promotion by hand names a version and a reason: make promote VERSION=vN REASON="…"')
     record = registry.record(f"{MODEL}:{version}")
     standing = registry.aliases(MODEL).get(PRODUCTION)
-    if standing == record.version:
-        return f"{record.ref} is {PRODUCTION} already"
     Bundle.load(registry.fetch(record.ref)).check_golden()
     registry.move_alias(MODEL, PRODUCTION, record.version, reason=reason, by=current_user(), expected=standing)
+    if standing == record.version:
+        return f"{record.ref} is {PRODUCTION} already"
     return f"{PRODUCTION}: {standing or 'nothing'} → {record.ref} ({reason})"
 
 
@@ -122,9 +121,16 @@ def _complete(registry: Registry, version: str) -> None:
     if attached.get("report") == newest.ref and attached.get("promoted") is not None:
         return
     verdict = Verdict.read(newest.metadata)
-    promoted = verdict.promoted is not False  # it is in production
-    done = verdict.model_copy(update={"promoted": promoted, "report": newest.ref})
-    registry.attach_evaluation(record.ref, done.as_data())
+    moves = [move for move in registry.history(MODEL) if move.version == version]
+    promoted = verdict.promoted is not False and moves[-1:] != [] and moves[-1].reason.startswith(BY_VERDICT)
+    _note(registry, verdict.model_copy(update={"promoted": promoted, "report": newest.ref}), newest.ref)
+
+
+def _note(registry: Registry, done: Verdict, report: str) -> Verdict:
+    """Say in both records what became of a verdict, in the candidate's last: what lacks there is completed."""
+    for ref in (report, f"{MODEL}:{done.candidate.version}"):
+        registry.attach_evaluation(ref, done.as_data())
+    return done
 
 
 def _candidate(evaluation: Record) -> str | None:

@@ -16,14 +16,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wine_serving.assessing import Assessments, Assessor
+from wine_serving.assessing import GOOD, Assessments, Assessor
 from wine_serving.parts import Batch, Part, measured, read
 from wine_serving.schema import MEASUREMENTS, SEGMENT, SEGMENTS, possible, refusals
 
 SCORED: Final = "scored"
 REFUSED: Final = "refused"
 UNFINISHED: Final = "_unfinished"  # who reads a folder of Parquet files passes over what begins with _
-OURS: Final = ("quality", "low", "high", "grade", "share", "unusual", "outside", "model_version", "model_digest")
+OURS: Final = (
+    *("quality", "low", "high", "grade", "share", f"at_least_{GOOD}", "unusual", "outside"),
+    *("model_version", "model_digest"),
+)
 REFUSALS: Final = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("column", pa.string()), ("rule", pa.string())]
 )
@@ -103,6 +106,7 @@ def with_assessment(rows: pa.RecordBatch, found: Assessments, job: Job) -> pa.Ta
         "high": found.high,
         "grade": found.grade.astype(np.int8),
         "share": found.share,
+        f"at_least_{GOOD}": found.good,
         "unusual": found.unusual,
         "outside": pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), names),
         "model_version": _constant(job.version, len(rows)),

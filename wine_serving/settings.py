@@ -1,12 +1,11 @@
-"""The variables that the service reads, each with its type and default."""
+"""What the service is told, each thing with its type and default, and the variables that tell it."""
 
 import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from wine_serving.errors import SettingsError
 
@@ -18,10 +17,15 @@ def _cache() -> Path:
     return Path("artifacts/cache") if os.access(ROOT, os.W_OK) else Path(tempfile.gettempdir(), "wine-quality-cache")
 
 
-class Settings(BaseSettings):
-    """Where versions live and what is served."""
+def _cut(key: object) -> object:
+    """A key from a file often ends in a line break."""
+    return key.rstrip() if isinstance(key, str) else key
 
-    model_config = SettingsConfigDict(env_prefix="WINE_", extra="ignore", frozen=True)
+
+class Settings(BaseModel):
+    """Where versions live and what is served; the environment has a say in `from_environment` alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     registry: Annotated[str, StringConstraints(pattern=r"^(folder:.+|wandb:[^/\s]+/[^/\s]+)$")] = (
         "folder:artifacts/registry"
@@ -30,36 +34,53 @@ class Settings(BaseSettings):
         None
     )
     model: Annotated[str, StringConstraints(min_length=1)] = "wine-quality:production"
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1), BeforeValidator(_cut)] | None = None
+    cors_origins: Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s,]+(\s*,\s*https?://[^/\s,]+)*)?$")] = ""
     prediction_log: bool = True
-    google_cloud_project: Annotated[str | None, Field(validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT"))] = None
-    wandb_cache: Annotated[Path, Field(validation_alias=AliasChoices("WANDB_CACHE_DIR"))] = _cache()
-    wandb_timeout: Annotated[int, Field(ge=1, validation_alias=AliasChoices("WANDB_HTTP_TIMEOUT"))] = 5
-    port: Annotated[int, Field(ge=1, le=65535, validation_alias=AliasChoices("PORT"))] = 8000
+    google_cloud_project: str | None = None
+    wandb_cache: Path = _cache()
+    wandb_timeout: Annotated[int, Field(ge=1)] = 5
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
 
     @classmethod
     def from_environment(cls) -> Self:
         """The settings that the environment gives, or a SettingsError that names the variable."""
+        given = {name: os.environ[variable] for name, (variable, _) in VARIABLES.items() if variable in os.environ}
         try:
-            return cls()
+            settings = cls.model_validate(given)
         except ValidationError as error:
             raise SettingsError("; ".join(_sentence(detail) for detail in error.errors())) from None
+        if "registry" not in given:
+            _check_checkout()
+        return settings
 
 
-EXPECTED: Final = {
-    "registry": "folder:PATH or wandb:ENTITY/PROJECT",
-    "registry_link": "[ORGANISATION/]wandb-registry-REGISTRY/COLLECTION, for team accounts",
-    "model": "NAME:ALIAS, NAME:vN or the path of a bundle directory",
-    "api_key": "a text",
-    "prediction_log": "true or false",
-    "wandb_cache_dir": "a directory",
-    "wandb_http_timeout": "a number of seconds",
-    "port": "a port number from 1 to 65535",
+VARIABLES: Final = {  # what is set by which variable, and what that must be
+    "registry": ("WINE_REGISTRY", "folder:PATH or wandb:ENTITY/PROJECT"),
+    "registry_link": ("WINE_REGISTRY_LINK", "[ORGANISATION/]wandb-registry-REGISTRY/COLLECTION, for team accounts"),
+    "model": ("WINE_MODEL", "NAME:ALIAS, NAME:vN or the path of a bundle directory"),
+    "api_key": ("WINE_API_KEY", "a text that is not empty"),
+    "cors_origins": ("WINE_CORS_ORIGINS", "origins such as https://example.org, separated by commas"),
+    "prediction_log": ("WINE_PREDICTION_LOG", "true or false"),
+    "google_cloud_project": ("GOOGLE_CLOUD_PROJECT", "a text"),
+    "wandb_cache": ("WANDB_CACHE_DIR", "a directory"),
+    "wandb_timeout": ("WANDB_HTTP_TIMEOUT", "a number of seconds"),
+    "port": ("PORT", "a port number from 1 to 65535"),
 }
 
 
 def _sentence(detail: object) -> str:
     assert isinstance(detail, dict)
-    name = str(detail["loc"][0])
-    variable = name if name.isupper() else f"WINE_{name.upper()}"  # those that are not ours come by their alias
-    return f"{variable}={detail['input']!r} cannot be used: it must be {EXPECTED[name.lower()]}"
+    variable, expected = VARIABLES[str(detail["loc"][0])]
+    return f"{variable}={detail['input']!r} cannot be used: it must be {expected}"
+
+
+def _check_checkout() -> None:
+    """SettingsError in another checkout than this one, whose registry nobody has named."""
+    here = Path.cwd()
+    checkouts = [each for each in (here, *here.parents) if (each / "wine_serving" / "settings.py").is_file()]
+    if checkouts and checkouts[0].resolve() != ROOT:
+        raise SettingsError(
+            f"this Python runs the code of {ROOT} and would use its registry, but you are in {checkouts[0]}: "
+            "start it by make there, which sets up an environment of its own, or name a registry in WINE_REGISTRY"
+        )

@@ -167,7 +167,7 @@ class Verdict(_Part):
 
     format: Literal[2] = FORMAT
     verdict: Word
-    promoted: bool | None  # whether production moved; None where it was only about to: the alias's history tells
+    promoted: bool | None  # whether production moved; None where that was open when it was published: the record tells
     reasons: tuple[str, ...]
     gates: tuple[Gate, ...]
     dataset: Dataset

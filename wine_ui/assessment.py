@@ -42,7 +42,8 @@ def assess(client: Client, schema: Schema, category: str, numbers: Mapping[str, 
     """Ask the API about one wine; what is not in `numbers` is taken as typical for its category."""
     assumed = {field["name"]: field["typical"][category] for field in schema["fields"] if field["name"] not in numbers}
     wine: Measured = {schema["category"]["name"]: category, **numbers, **assumed}
-    prediction = client.predict(wine)
+    presets = [preset["wine"] for preset in schema["presets"]]
+    prediction = client.predict(wine, "what_if" if wine in presets else "user", assumed)
     explanation = client.explain(wine)
     usual = {field["name"]: field["usual"][category] for field in schema["fields"] if field["name"] in assumed}
     return Assessment(wine, category, prediction, explanation, assumed, _spread(client, wine, usual))

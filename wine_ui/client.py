@@ -7,8 +7,8 @@ ApiError
 └── Refused       the wines break a rule; `problems` says which
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, Literal, TypedDict
 
 import httpx
 
@@ -16,6 +16,7 @@ from wine_ui.settings import Settings
 
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
 
+Purpose = Literal["user", "what_if", "check"]  # of a question: only a user's own counts as somebody's wine
 Schema = Mapping[str, Any]
 Measured = Mapping[str, float | str]
 
@@ -49,11 +50,12 @@ class WrongKey(ApiError):
 
 
 class Refused(ApiError):
-    """The wines break a rule."""
+    """The wines break a rule; `candidates` are a table's columns that may be the ones that are missing."""
 
-    def __init__(self, sentence: str, problems: list[Problem]) -> None:
+    def __init__(self, sentence: str, problems: list[Problem], candidates: Mapping[str, list[str]]) -> None:
         super().__init__(sentence, "Correct the measurement and try again.")
         self.problems = problems
+        self.candidates = candidates
 
 
 class Client:
@@ -77,17 +79,30 @@ class Client:
         """The version that answers, and how it was judged."""
         return self._ask("GET", "/model")
 
-    def predict(self, wine: Measured) -> dict[str, Any]:
-        """Score, interval, grade and warnings of one wine."""
-        return self._ask("POST", "/predict", wine)
+    def predict(self, wine: Measured, purpose: Purpose = "user", assumed: Collection[str] = ()) -> dict[str, Any]:
+        """Score, interval, grade and warnings of one wine, of which `assumed` was not measured."""
+        marks = {"X-Wine-Assumed": ",".join(assumed)} if assumed else {}
+        return self._ask("POST", "/predict", wine, {"X-Wine-Purpose": purpose} | marks)
 
     def explain(self, wine: Measured) -> dict[str, Any]:
         """How far each measurement moved the score."""
         return self._ask("POST", "/explain", wine)
 
+    def predict_table(self, content: bytes, kind: str, said: Mapping[str, str]) -> dict[str, Any]:
+        """The answers for a file, row by row, and what is wrong with which cell; `said` is what it does not say."""
+        return self._json(self._send("POST", "/predict/table", said, content=content, headers={"Content-Type": kind}))
+
+    def table_with_answers(self, content: bytes, kind: str, said: Mapping[str, str]) -> bytes:
+        """The file itself with answers behind its columns; asked for again, so it counts as nobody's question."""
+        headers = {"Content-Type": kind, "Accept": "text/csv", "X-Wine-Purpose": "check"}
+        answer = self._send("POST", "/predict/table", said, content=content, headers=headers)
+        if not answer.is_success:
+            self._json(answer)
+        return answer.content
+
     def predict_batch(self, wines: Sequence[Measured]) -> dict[str, Any]:
-        """The answers for many wines, in order."""
-        return self._ask("POST", "/predict/batch", {"wines": list(wines)})
+        """The answers for many wines that nobody has, in order."""
+        return self._ask("POST", "/predict/batch", {"wines": list(wines)}, {"X-Wine-Purpose": "what_if"})
 
     def predict_each(self, wines: Sequence[Measured]) -> list[dict[str, Any] | list[Problem]]:
         """The answer for each wine, or the rules that it breaks: the wines that break none are asked about again."""
@@ -106,20 +121,33 @@ class Client:
                 return [found.get(row) or answers[row] for row in range(len(wines))]
         return [found[row] for row in range(len(wines))]
 
-    def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        return self._json(self._send(method, path, {}, json=body, headers=headers))
+
+    def _send(self, method: str, path: str, query: Mapping[str, str], **request: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, json=body)
-            content = answer.json()
+            return self._http.request(method, path, params=query, **request)
         except httpx.TimeoutException:
             raise Unreachable(
                 f"The wine service at {self.address} is not answering in time.",
                 "It may be busy or starting: wait a moment and try again.",
             ) from None
-        except (httpx.HTTPError, ValueError):
-            raise Unreachable(
-                f"There is no wine service at {self.address}.",
-                "Start it with `make serve`, or correct WINE_API_URL. This page recovers by itself.",
-            ) from None
+        except httpx.HTTPError:
+            raise self._nobody() from None
+
+    def _nobody(self) -> Unreachable:
+        return Unreachable(
+            f"There is no wine service at {self.address}.",
+            "Start it with `make serve`, or correct WINE_API_URL. This page recovers by itself.",
+        )
+
+    def _json(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            content = answer.json()
+        except ValueError:
+            raise self._nobody() from None
         if answer.is_success and isinstance(content, dict):
             return content
         raise _failure(answer.status_code, content if isinstance(content, dict) else {})
@@ -131,7 +159,7 @@ def _failure(status: int, content: dict[str, Any]) -> ApiError:
         case 401 | 403:
             return WrongKey("The wine service wants another key.", "Set WINE_API_KEY to the key of the service.")
         case 400 | 413 | 415 | 422:
-            return Refused(sentence, content.get("errors", []))
+            return Refused(sentence, content.get("errors", []), content.get("candidates", {}))
         case 503:
             return NotReady("The wine service has no model to answer with yet.", sentence)
         case 404:

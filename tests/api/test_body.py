@@ -1,14 +1,21 @@
 """What the API refuses: always 4xx with a sentence, never a 500, never a coerced value."""
 
+import asyncio
 import json
+import socket
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from tests import tiny
-from wine_serving.api.body import BODY_LIMIT
+from tests.api import mutants
+from tests.servers import Server
+from wine_serving.api.body import BATCH_BYTES, WINE_BYTES, Bodies
+from wine_serving.errors import RequestRefused
 from wine_serving.schema import BATCH_LIMIT, FEATURES, INPUTS
 
 WINE = tiny.as_wines(tiny.made_up_wines(1))[0]
@@ -44,7 +51,7 @@ CASES: dict[str, tuple[bytes, int, str]] = {
     "truncated": (text()[:-20], 400, "no valid JSON"),
     "empty": (b"", 400, "no valid JSON"),
     "not UTF-8": (text()[:-1] + b', "\xff": 1}', 400, "no valid JSON in UTF-8"),
-    "deeply nested": (b"[" * 100_000, 400, "no valid JSON"),
+    "deeply nested": (b"[" * 60_000, 400, "no valid JSON"),
 }
 
 
@@ -62,20 +69,127 @@ def test_bad_wine_is_refused_in_a_sentence(
         assert answer.json()["errors"][0]["field"] == sentence.split(maxsplit=1)[0]
 
 
-@pytest.mark.parametrize("kind", [None, "text/plain", "application/json; charset=latin-1", "multipart/form-data"])
-def test_other_content_is_refused(client: httpx.Client, kind: str | None) -> None:
-    """415, naming what to send."""
-    headers = {"content-type": kind} if kind else {}
+OTHER: dict[str, tuple[dict[str, str], str]] = {
+    "no kind": ({}, "application/json"),
+    "text": ({"content-type": "text/plain"}, "application/json"),
+    "a form": ({"content-type": "multipart/form-data"}, "application/json"),
+    "another charset": ({"content-type": "application/json; charset=latin-1"}, "in UTF-8"),
+    "compressed": (JSON | {"content-encoding": "gzip"}, "compressed body is not taken"),
+}
+
+
+@pytest.mark.parametrize(("headers", "reason"), OTHER.values(), ids=OTHER)
+def test_other_content_is_refused(client: httpx.Client, headers: dict[str, str], reason: str) -> None:
+    """415, with the true reason and what to send."""
     answer = client.post("/predict", content=text(), headers=headers)
     assert answer.status_code == 415
-    assert "application/json" in answer.json()["detail"]
+    assert reason in answer.json()["detail"]
 
 
-def test_body_over_the_limit_is_refused(client: httpx.Client) -> None:
-    """413, before it is parsed."""
-    answer = client.post("/predict/batch", content=b" " * (BODY_LIMIT + 1), headers=JSON)
+@pytest.mark.parametrize("charset", ["utf8", "UTF-8", '"utf-8"'])
+def test_utf8_is_taken_by_all_its_names_and_with_a_mark(client: httpx.Client, charset: str) -> None:
+    """Some programs begin a text with a byte order mark."""
+    headers = {"content-type": f"application/json; charset={charset}"}
+    for path, content in (("/predict", text()), ("/predict/batch", b'{"wines": [' + text() + b"]}")):
+        assert client.post(path, content=b"\xef\xbb\xbf" + content, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/predict", WINE_BYTES), ("/explain", WINE_BYTES), ("/predict/batch", BATCH_BYTES)]
+)
+def test_body_over_the_limit_is_refused_before_it_is_read(client: httpx.Client, path: str, limit: int) -> None:
+    """413, as soon as its head says how long it is, or as soon as it has become too long."""
+    answer = client.post(path, content=b" " * (limit + 1), headers=JSON)
     assert answer.status_code == 413
-    assert "several batches" in answer.json()["detail"]
+    assert f"longer than {limit:,} bytes" in answer.json()["detail"]
+    pieces = (b" " * 50_000 for _ in range(limit // 50_000 + 1))
+    assert client.post(path, content=pieces, headers=JSON).status_code == 413
+
+
+def test_announced_length_is_judged_alone(server: Server) -> None:
+    """The refusal comes although no byte of the body does."""
+    head = "POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {WINE_BYTES + 1}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2])), 20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_body_without_progress_is_given_up() -> None:
+    """One task ends what stands still, with 408; what goes on is left alone, however slowly."""
+
+    async def slow(bodies: Bodies, *pauses: float) -> bytes | int:
+        pieces = iter(pauses)
+
+        async def receive() -> Message:
+            await asyncio.sleep(next(pieces))
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        try:
+            return await bodies.gather({}, receive, len(pauses) - 1)
+        except RequestRefused as refused:
+            return refused.status
+
+    async def both() -> list[bytes | int]:
+        bodies = Bodies(patience=0.3)
+        sweeping = asyncio.create_task(bodies.keep_sweeping())
+        try:
+            return [*await asyncio.gather(slow(bodies, 0.01, 60), slow(bodies, *[0.05] * 12))]
+        finally:
+            sweeping.cancel()
+
+    assert asyncio.run(both()) == [408, 413]
+
+
+def batch(*rows: bytes) -> bytes:
+    return b'{"wines": [' + b",".join(rows) + b"]}"
+
+
+def keys(count: int) -> bytes:
+    return b"{" + b",".join(b'"%x": 1' % number for number in range(count)) + b"}"
+
+
+HEAVY: dict[str, bytes] = {
+    "unknown keys": keys(240_000),
+    "unknown keys in a row": batch(keys(240_000)),
+    "empty rows": batch(*[b"{}"] * 9_999),
+    "many more empty rows": batch(*[b"{}"] * 2_000_000),
+    "many numbers": batch(*[b"1"] * 3_900_000),
+    "a long key": batch(b'{"' + b"k" * 8_000_000 + b'": 1}'),
+    "a long text": batch(text(color='"' + "r" * 8_000_000 + '"')),
+    "a long list": batch(text(ph="[" + "1," * 390_000 + "1]")),
+    "rows that lack one field": batch(*[text().replace(b'"ph"', b'"pH"')] * 9_999),
+    "cut off": batch(*[b"{}"] * 700_000)[:-2],
+}
+
+
+@pytest.mark.parametrize("body", HEAVY.values(), ids=HEAVY)
+def test_refusal_costs_little_and_is_small(client: httpx.Client, server: Server, body: bytes) -> None:
+    """Whatever stands in it: an answer of some kilobytes, and no more than 100 MB beside it."""
+    assert len(body) <= BATCH_BYTES
+    assert server.process
+    before = peak(server.process.pid)
+    answer = client.post("/predict/batch", content=body, headers=JSON)
+    assert answer.status_code in (400, 422)
+    assert len(answer.content) < 40_000
+    assert len(answer.json()["errors"]) <= 100
+    assert peak(server.process.pid) - before < 100_000_000
+
+
+def peak(pid: int) -> int:
+    """The most bytes that a process has held, as far as the system tells; then it is counted anew."""
+    status, clear = Path(f"/proc/{pid}/status"), Path(f"/proc/{pid}/clear_refs")
+    if not status.exists():
+        return 0
+    most = int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+    clear.write_text("5")
+    return most
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_taken_is_what_the_contract_takes(seed: int) -> None:
+    """A body is taken by the quick way exactly when pydantic, asked alone, takes it."""
+    assert mutants.disagreements(seed, 1500) == []
 
 
 @pytest.mark.parametrize("count", [0, BATCH_LIMIT + 1])
@@ -96,9 +210,20 @@ def test_refused_batch_lists_every_bad_row(client: httpx.Client) -> None:
 
 
 def test_list_of_bad_rows_is_bounded_and_counted(client: httpx.Client) -> None:
-    """A thousand bad rows: the first hundred are listed, all are counted."""
+    """A thousand bad rows: a hundred are looked for and told, and it is said that there may be more."""
     refused = client.post("/predict/batch", json={"wines": [WINE | {"ph": 9.0}] * 1000}).json()
-    assert (len(refused["errors"]), refused["n_errors"]) == (100, 1000)
+    assert (len(refused["errors"]), refused["n_errors"]) == (100, 100)
+    assert "and at least 99 more" in refused["detail"]
+
+
+def test_reference_comes_back(client: httpx.Client) -> None:
+    """The caller's own name for a wine, whatever stands in it, for one wine and in a batch."""
+    for name in ("bottle 12", "12:30, {Süd}", "x" * 64):
+        assert client.post("/predict", json=WINE | {"reference": name}).json()["reference"] == name
+    rows = client.post("/predict/batch", json={"wines": [WINE, WINE | {"reference": "a:b"}]}).json()["predictions"]
+    assert [row.get("reference") for row in rows] == [None, "a:b"]
+    refused = client.post("/predict", json=WINE | {"reference": "x" * 65}).json()
+    assert refused["detail"] == "reference must be at most 64 characters long"
 
 
 def test_key_given_twice_in_a_batch_names_its_row(client: httpx.Client) -> None:

@@ -28,7 +28,8 @@ def test_nothing_promoted_is_unhealthy_and_names_the_command(folder: FolderRegis
             answer = httpx.get(server.address + path)
             assert answer.status_code == 503
             assert "make pipeline" in answer.text
-        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 503
+        refused = httpx.post(f"{server.address}/predict", json=WINE)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
 
 
 def test_model_that_is_promoted_later_is_served_without_a_restart(
@@ -70,6 +71,20 @@ def test_corrupted_version_is_refused_with_a_reason(
         answer = httpx.get(f"{server.address}/health")
     assert answer.status_code == 503
     assert "are not those published as wine-quality:v0" in answer.json()["reason"]
+
+
+def test_what_is_only_told_keeps_nothing_from_being_served(
+    promoted: FolderRegistry, tmp_path: Path, bundle_copy: Path
+) -> None:
+    """Another version's record and the history cannot be read: the log says so, and production is served."""
+    (bundle_copy / "MODEL_CARD.md").write_text("# Another")
+    promoted.publish(bundle_copy, MODEL, kind="model", aliases=[PRODUCTION])
+    for name in ("v0.json", "history.json"):
+        (promoted.root / MODEL / name).write_text("{")
+    with serving(promoted, tmp_path / "log") as server:
+        assert httpx.get(f"{server.address}/health").json() == {"status": "ok", "model_version": "v1", "reason": None}
+        assert httpx.get(f"{server.address}/model").json()["promotion"] is None
+    assert "history.json cannot be read" in (tmp_path / "log").read_text()
 
 
 def test_model_that_does_not_answer_as_recorded_is_refused(

@@ -88,8 +88,12 @@ def test_version_comes_from_a_slow_wandb_in_the_end(
         assert health(server, is_ok)["model_version"] == "v0"
         assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
         told = httpx.get(f"{server.address}/model").json()
-    assert (told["aliases"], told["promotion"]["version"]) == (["latest", "production"], "v0")
     assert told["record"]["digest"] == project.record(f"{MODEL}:v0").digest
+    wandb_server.faults.errors["ArtifactMembershipByName"] = "out of order"
+    with serving(wandb_server, image, tmp_path, *before, WANDB_HTTP_TIMEOUT="2") as server:  # once more, from its copy
+        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
+        assert httpx.get(f"{server.address}/health").json()["status"] == "degraded"
+    assert (told["aliases"], told["promotion"]["version"]) == (["latest", "production"], "v0")
     assert not alone or {path.name for path in (tmp_path / "home").iterdir()} == {"wine-quality-cache"}
 
 
@@ -120,6 +124,56 @@ def test_what_was_promoted_since_the_copy_was_made_replaces_it_at_the_first_answ
     project.publish(tmp_path / "next", MODEL, kind="model", aliases=[PRODUCTION])
     with serving(wandb_server, image, tmp_path) as server:
         assert health(server, is_ok)["model_version"] == "v1"
+
+
+OUTSIDE = {"connect", "getaddrinfo", "gethostbyname", "sendto"}  # what a socket of Python's is asked by who asks others
+ALONE = """
+import os, sys
+import uvicorn
+
+def note(event, arguments):
+    if event.startswith(("socket.", "subprocess.", "os.posix_spawn", "os.exec", "os.fork")):
+        with open(os.environ["NOTED"], "a") as noted:
+            print(event, file=noted)
+
+sys.addaudithook(note)
+uvicorn.run("wine_serving.app:app", host="127.0.0.1", port=int(sys.argv[1]))
+"""
+
+
+def test_released_api_asks_nobody(
+    project: WandbRegistry, wandb_server: WandbServer, image: Path, tmp_path: Path
+) -> None:
+    """With a key and a W&B that would answer: what lies in its image is verified and served, and no socket goes out."""
+    export(project, [f"{MODEL}:{PRODUCTION}"], image / "registry", "reference.json")
+    wandb_server.operations.clear()
+    port, noted = servers.free_port(), tmp_path / "noted"
+    variables = wandb_server.environment(tmp_path) | {"WINE_REGISTRY": "folder:registry", "NOTED": str(noted)}
+    with Server(
+        [sys.executable, "-c", ALONE, str(port)], "/live", tmp_path / "log", port, image, **variables
+    ) as server:
+        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
+        assert is_ok(httpx.get(f"{server.address}/health").json())
+        told = httpx.get(f"{server.address}/model").json()["record"]
+    asked = noted.read_text().split()
+    assert "socket.bind" in asked  # its own
+    assert not [event for event in asked if event.partition(".")[2] in OUTSIDE or not event.startswith("socket.")]
+    assert wandb_server.operations == []
+    assert (told["origin"], told["digest"]) == (f"wandb:{project.place}/{MODEL}:v0", told["digest"])
+    assert told["run"]["url"].startswith("http")
+
+
+def test_released_api_serves_no_other_bytes(
+    project: WandbRegistry, wandb_server: WandbServer, image: Path, tmp_path: Path
+) -> None:
+    """Verified when it starts, by digest, although the image was when it was built."""
+    export(project, [f"{MODEL}:{PRODUCTION}"], image / "registry", "reference.json")
+    model = image / "registry" / MODEL / "v0" / "model.onnx"
+    model.write_bytes(b"\0" + model.read_bytes()[1:])
+    with serving(wandb_server, image, tmp_path, WINE_REGISTRY="folder:registry") as server:
+        said = httpx.get(f"{server.address}/health")
+        assert said.status_code == 503
+        assert "are not those published as wine-quality:v0" in said.json()["reason"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux for the memory of a process")

@@ -2,6 +2,7 @@
 
 import httpx
 
+from wine_serving.provenance import VERSION
 from wine_serving.schema import INPUTS
 
 
@@ -12,6 +13,8 @@ def test_model_is_told_with_lineage(client: httpx.Client) -> None:
     assert model["aliases"] == ["candidate", "latest", "production"]
     assert model["promotion"]["version"] == "v0"
     assert model["dataset"]["digest"] == "0" * 64
+    assert model["dataset"]["sources"] == {"made-up.csv": "1" * 64}
+    assert model["project_version"] == VERSION
     assert model["card"].startswith("# A small forest")
     assert model["dataset_card"].startswith("# Made-up wines")
     assert model["record"]["digest"]

@@ -48,7 +48,7 @@ def main() -> int:
         up = {
             name: servers.enter_context(
                 serving.started(
-                    serving.SERVERS["ours"], wines[0], scratch,
+                    serving.SERVERS["ours"][0], wines[0], scratch,
                     {"WINE_REGISTRY": f"folder:{own.root}", "WINE_MODEL": ref},
                 )
             )

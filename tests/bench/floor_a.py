@@ -1,10 +1,42 @@
-"""Floor A: FastAPI in its ordinary style with the API's own request and response models, answering a constant."""
+"""Floor A: FastAPI in its ordinary style, answering a constant: what the API answered before it told probabilities."""
 
 from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
-from wine_serving.api.answers import BatchPrediction, Prediction
-from wine_serving.assessing import Assessment
-from wine_serving.schema import Batch, Wine
+from wine_serving.api.answers import Grade, Interval, Unusual
+from wine_serving.schema import BATCH_LIMIT, Wine
+
+
+class Assessment(TypedDict):
+    """What is said of one wine."""
+
+    quality: float
+    interval: Interval
+    grade: Grade
+    warnings: list[Unusual]
+
+
+class Prediction(Assessment):
+    """And by which model."""
+
+    model_version: str
+    request_id: str
+
+
+class Batch(BaseModel):
+    """Many wines."""
+
+    wines: list[Wine] = Field(min_length=1, max_length=BATCH_LIMIT)
+
+
+class BatchPrediction(TypedDict):
+    """What is said of each."""
+
+    predictions: list[Assessment]
+    model_version: str
+    request_id: str
+
 
 ASSESSMENT: Assessment = {
     "quality": 5.93,

@@ -17,13 +17,20 @@ import psutil
 
 from tests import servers
 from tests.bench import load
+from wine_serving.assessing import Probabilities, outcomes
+from wine_serving.bundle import Bundle
+from wine_serving.predictions import encode
+from wine_serving.schema import SEGMENTS, Wine, encode_all
 
 SERVERS = {
-    "ours": "wine_serving.app:app",
-    "floor A: FastAPI, constant": "tests.bench.floor_a:app",
-    "floor B: bare ASGI reply": "tests.bench.floor_b:app",
-    "tutorial: scikit-learn": "tests.bench.tutorial:app",
+    "ours": ("wine_serving.app:app", {}),
+    "ours, without log": ("wine_serving.app:app", {"WINE_PREDICTION_LOG": "false"}),
+    "floor A: FastAPI, constant": ("tests.bench.floor_a:app", {}),
+    "floor B: bare ASGI reply": ("tests.bench.floor_b:app", {}),
+    "tutorial: scikit-learn": ("tests.bench.tutorial:app", {}),
 }
+OURS = ("ours", "ours, without log")
+ALONE = "ONNX Runtime alone"
 BASELINE = "floor A: FastAPI, constant"
 FLAGS = ["--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
 CORES = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
@@ -68,17 +75,22 @@ def started(app: str, wine: dict[str, Any], scratch: Path, variables: dict[str, 
         process.wait()
 
 
-def measure(wines: list[dict[str, Any]], scratch: Path, variables: dict[str, str]) -> dict[str, dict[str, float]]:
+def measure(
+    wines: list[dict[str, Any]], scratch: Path, variables: dict[str, str], bundle: Bundle
+) -> dict[str, dict[str, float]]:
     """Server → figure → median over rounds; the servers take turns within each round."""
     if len(CORES) > 1:
         psutil.Process().cpu_affinity(CORES[1:])
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in SERVERS}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in (*SERVERS, ALONE)}
     for _ in range(ROUNDS):
-        for name, app in SERVERS.items():
-            with started(app, wines[0], scratch, variables) as server:
+        for name, (app, own) in SERVERS.items():
+            with started(app, wines[0], scratch, variables | own) as server:
                 note(found[name], "cold start, s", server.cold)
     with ExitStack() as stack:
-        up = {name: stack.enter_context(started(app, wines[0], scratch, variables)) for name, app in SERVERS.items()}
+        up = {
+            name: stack.enter_context(started(app, wines[0], scratch, variables | own))
+            for name, (app, own) in SERVERS.items()
+        }
         singles = [load.request("/predict", json.dumps(wine).encode()) for wine in wines]
         rows = [wines[number % len(wines)] for number in range(BATCH)]
         batch = [load.request("/predict/batch", json.dumps({"wines": rows}).encode())]
@@ -91,9 +103,11 @@ def measure(wines: list[dict[str, Any]], scratch: Path, variables: dict[str, str
                 alone = load.run(server.port, singles, 1, SECONDS).latencies
                 note(found[name], "p50 at 1 connection, ms", 1000 * float(np.quantile(alone, 0.5)))
                 note(found[name], "p99 at 1 connection, ms", 1000 * float(np.quantile(alone, 0.99)))
-            for name in ("ours", BASELINE):
+            for name in (*OURS, BASELINE):
                 run = load.run(up[name].port, batch, 1, SECONDS)
                 note(found[name], f"rows/s in batches of {BATCH}", BATCH * run.rate)
+            note(found[ALONE], f"rows/s in batches of {BATCH}", alone_rate(bundle, rows))
+            note(found["ours"], "probabilities and ids, ms a wine", extras(bundle, wines))
         ours = up["ours"]
         for share in (MANY // 2, MANY):
             load.run(ours.port, singles, 16, most=MANY // 2 // 16)
@@ -101,6 +115,27 @@ def measure(wines: list[dict[str, Any]], scratch: Path, variables: dict[str, str
     return {
         name: {figure: statistics.median(values) for figure, values in each.items()} for name, each in found.items()
     }
+
+
+def alone_rate(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
+    """Rows a second that ONNX Runtime scores in batches, and nothing else, in this process."""
+    rows = encode_all([Wine.model_validate(wine) for wine in wines]).astype(np.float32)
+    begun, done = time.perf_counter(), 0
+    while time.perf_counter() < begun + SECONDS / 4:
+        bundle.predict(rows)
+        done += len(rows)
+    return done / (time.perf_counter() - begun)
+
+
+def extras(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
+    """Milliseconds that it takes to count the probabilities of one wine, to make its id, and to write both."""
+    scores = bundle.predict(encode_all([Wine.model_validate(wine) for wine in wines]).astype(np.float32)).tolist()
+    residuals = bundle.metadata.calibration.residuals[SEGMENTS[0]]
+    begun = time.perf_counter()
+    for row, score in enumerate(scores):
+        shares, good = outcomes(residuals, score)
+        encode([Probabilities(*shares), good, f"{'0' * 32}-{row}"])
+    return 1000 * (time.perf_counter() - begun) / len(scores)
 
 
 def note(figures: dict[str, list[float]], name: str, value: float) -> None:

@@ -11,18 +11,22 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 from typing import Any
 
+import httpx
 import pytest
 
 from tests import servers
 from tests.conftest import ROOT
 from tests.delivery.here import API, BASE_IMAGE, BUILD_FLAGS, COMMIT, IS_ROOT, UI, needs
+from tests.servers import Server
 from tests.stand_ins.image_registry import image_registry
+from tests.stand_ins.wandb_server.__main__ import promote
+from tests.stand_ins.wandb_server.app import WandbServer
 
 EXPORT = ROOT / "artifacts" / "image"
 TOOLS = {name: which(name) for name in ("buildah", "unshare", "nsenter", "ip")}
@@ -38,12 +42,12 @@ def image(name: str) -> str:
     return f"localhost/{name}:{COMMIT}"
 
 
-def make(target: str, **variables: str) -> str:
-    """What a target says; images are built in layers, so that nothing is installed twice."""
+def make(target: str, *beside: str, **variables: str) -> str:
+    """What a target says, `beside` another program; images are built in layers, so that nothing is installed twice."""
     given = {"BASE_IMAGE": BASE_IMAGE, "BUILD_FLAGS": shlex.join(BUILD_FLAGS), "GITHUB_SHA": COMMIT}
     engine = {"BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "true"}
     environment = os.environ | given | engine | variables
-    command = [sys.executable, ".github/containers.py", target]
+    command = [sys.executable, *beside, ".github/containers.py", target]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -54,6 +58,12 @@ def images() -> list[str]:
     """Both images, built as `make images` builds them."""
     make("build")
     return [API, UI]
+
+
+@pytest.fixture(scope="session")
+def asking_wandb() -> str:
+    """What is said where the image that asks W&B is built, started beside a W&B of this machine, and asked."""
+    return make("wandb", "-m", "tests.stand_ins.wandb_server", sys.executable)
 
 
 @contextmanager
@@ -112,15 +122,9 @@ def test_labels_user_and_health(images: list[str], name: str) -> None:
     assert "curl" not in str(found["Healthcheck"]["Test"])
 
 
-def test_the_api_is_small(images: list[str]) -> None:
+@pytest.mark.usefixtures("images", "asking_wandb")
+def test_the_api_is_small() -> None:
     """180 MB of packages, and 260 MB with what loads versions from W&B."""
-    assert API in images
-    arguments = [f"--build-context=base=container-image://{BASE_IMAGE}", "--build-arg=LOCK=api-wandb"]
-    build = ["buildah", "build", "--format=docker", *BUILD_FLAGS, *arguments, "--target=build"]
-    environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
-    command = [*build, f"--tag={image(WANDB)}", "--file=Dockerfile.api", "."]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
     for name, most in SITE_PACKAGES.items():
         with unpacked(name) as root:
             size = megabytes(site_packages(root))
@@ -184,6 +188,46 @@ def test_neither_a_network_nor_a_writable_file_is_needed(images: list[str], name
         finally:
             server.kill()
             server.wait()
+
+
+def test_an_image_without_a_model_takes_it_from_wandb(asking_wandb: str) -> None:
+    """`make smoke` starts it, too: nothing is baked in, and it scores the golden wines of what is in production."""
+    assert f"{WANDB} answers correctly" in asking_wandb
+    with unpacked(WANDB) as root:
+        assert {path.name for path in (root / "app").iterdir()} == {"wine_serving"}
+        assert not [text for text in configuration(WANDB)["Env"] if text.startswith("WINE_")]
+        assert (site_packages(root) / "wandb").exists()
+
+
+@pytest.mark.usefixtures("asking_wandb")
+def test_what_asks_wandb_writes_to_tmp_alone(wandb_server: WandbServer, tmp_path: Path) -> None:
+    """Where nothing else can be written it loads what is in production, and is healthy."""
+    promote(wandb_server.place, tmp_path)
+    found, port = configuration(WANDB), servers.free_port()
+    asked = {name: os.environ[name] for name in ("WINE_REGISTRY", "WANDB_API_KEY", "WANDB_BASE_URL")}
+    given = [*found["Env"], f"PORT={port}", *(f"{name}={value}" for name, value in asked.items())]
+    with unpacked(WANDB) as root:
+        script = (
+            'mount --bind "$0" "$0" && mount --rbind /dev "$0/dev" && mount -t tmpfs tmpfs "$0/tmp" && '
+            'mount -o remount,ro,bind "$0" && exec chroot --userspec=10001:10001 "$0" env -i "$@"'
+        )
+        command = ["unshare", "--mount", "sh", "-c", script, str(root), *given, "env", "-C", "/app", *found["Cmd"]]
+        with Server(command, "/live", tmp_path / "log", port) as server:
+            said = told(server.address, "/health", lambda said: said["status"] == "ok")
+            record = told(server.address, "/model", bool)["record"]
+    assert said["model_version"] == "v0"
+    assert record["digest"] == json.loads((EXPORT / "release.json").read_text())["digest"]
+
+
+def told(address: str, path: str, done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What the API says there once that is so."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        said: dict[str, Any] = httpx.get(address + path, timeout=10).json()
+        if done(said):
+            return said
+        time.sleep(0.2)
+    raise AssertionError(said)
 
 
 def succeeds(question: list[str], server: subprocess.Popen[bytes]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from wine_serving.promotion import by_verdict
-from wine_serving.registry import MODEL
+from wine_serving.registry import EVALUATION, MODEL
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.verdict import Verdict
 
@@ -141,7 +141,7 @@ def candidate(promoted: FolderRegistry, bundle_copy: Path) -> FolderRegistry:
 
 
 def test_a_verdict_is_carried_out_afterwards(candidate: FolderRegistry) -> None:
-    """Production moves; record, verdict and front page say so, and the evaluation is published with its page."""
+    """Production moves; verdict, front page and both records say so; nothing is published twice."""
     judged = judged_by_an_evaluation(candidate, "v1", "v0")
     assert candidate.aliases(MODEL)["production"] == "v0"
     assert carry_out(judged, candidate) == "v1 is now production\n"
@@ -150,11 +150,11 @@ def test_a_verdict_is_carried_out_afterwards(candidate: FolderRegistry) -> None:
     done = Verdict.read((reports / "verdict.json").read_bytes())
     assert done.promoted
     assert done.reasons == ("every gate holds",)
-    assert done.report
-    published = candidate.fetch(done.report)
-    assert (candidate.record(f"{MODEL}:v1").evaluation or {})["promoted"]
-    assert (published / "04_evaluation.html").read_text() == "a page"
-    assert (reports / "index.html").exists()
+    (published,) = candidate.records(EVALUATION)
+    assert done.report == published.ref
+    assert (candidate.fetch(published.ref) / "04_evaluation.html").read_text() == "a page"
+    assert published.evaluation == candidate.record(f"{MODEL}:v1").evaluation == done.as_data()
+    assert "In production: wine-quality:v1" in (reports / "index.html").read_text()
 
 
 def test_a_verdict_from_before_production_moved_is_not_carried_out(candidate: FolderRegistry) -> None:

@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 CONNECTIONS, PREDICTIONS = 64, 50
 SESSIONS, DRAWINGS = 10, 3
 SECONDS: Final = 60
-JSON: Final = {"Content-Type": "application/json"}
+JSON: Final = {"Content-Type": "application/json", "X-Wine-Purpose": "check"}
 
 
 def ask_api(address: str) -> None:

@@ -32,6 +32,7 @@ CONTRACT = '''class Wine(BaseModel):
 '''
 SETTINGS = {
     "SEGMENT": '"milk"',
+    "PARTS": "()",
     "TARGET": '"liking"',
     "TARGET_LABEL": '"Liking: the mean of ten panelists"',
     "TARGET_RANGE": "(0, 10)",

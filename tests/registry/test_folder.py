@@ -8,6 +8,7 @@ import pytest
 
 from tests.registry.conftest import directory
 from wine_serving.errors import DigestMismatch, RegistryError
+from wine_serving.registry import digest_files
 from wine_serving.registry.folder import FolderRegistry
 
 PUBLISH = """
@@ -29,6 +30,19 @@ def test_corrupted_version_is_refused(folder: FolderRegistry, first: Path) -> No
     """Bytes altered after publication are never handed out."""
     folder.publish(first, "wine-quality", kind="model")
     (folder.root / "wine-quality" / "v0" / "model.onnx").write_text("altered")
+    with pytest.raises(DigestMismatch, match="are not those published as wine-quality:v0"):
+        folder.fetch("wine-quality:v0")
+
+
+def test_version_is_held_against_its_digest_and_not_against_a_list_beside_it(
+    folder: FolderRegistry, first: Path
+) -> None:
+    """Whoever alters a file and its line in the record has not altered the number that was signed."""
+    record = folder.publish(first, "wine-quality", kind="model")
+    (folder.root / "wine-quality" / "v0" / "model.onnx").write_text("altered")
+    files = digest_files(folder.root / "wine-quality" / "v0")
+    altered = record.model_copy(update={"files": files})
+    (folder.root / "wine-quality" / "v0.json").write_text(altered.model_dump_json())
     with pytest.raises(DigestMismatch, match="are not those published as wine-quality:v0"):
         folder.fetch("wine-quality:v0")
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.conftest import ROOT
 from wine_serving.errors import AliasMoved, DigestMismatch, NothingPromoted, RegistryError, VersionNotFound
-from wine_serving.registry import Registry, digest_files, parse_ref
+from wine_serving.registry import Registry, digest_files
 from wine_serving.registry.folder import FolderRegistry
+from wine_serving.registry.promises import parse_ref
 from wine_serving.registry.wandb import WandbRegistry
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from tests.disks import small_disk
 from tests.stand_ins.wandb_server.app import WandbServer
@@ -173,7 +174,7 @@ def test_verified_copy_serves_while_wandb_is_away(
     with pytest.raises(RegistryUnavailable, match="no verified copy of wine-quality:candidate"):
         registry.cached(f"{NAME}:candidate")
     (copy / "model.onnx").write_text("altered")
-    with pytest.raises(RegistryUnavailable, match="was altered"):
+    with pytest.raises(DigestMismatch, match="was altered"):
         registry.cached(f"{NAME}:production")
 
 
@@ -186,7 +187,7 @@ def test_alias_moved_by_somebody_in_between_is_left_alone(
     registry.publish(directory(tmp_path / "third", "third"), NAME, kind="model")
     where = wandb_server.project.collections[NAME].where
     wandb_server.faults.before["UpdateArtifact"] = lambda: where.update(production=where["latest"])
-    with pytest.raises(AliasMoved, match="production is v2, not v0"):
+    with pytest.raises(AliasMoved, match="production is v2 and did not move to v1"):
         registry.move_alias(NAME, "production", "v1", reason="late", by="ann", expected="v0")
     assert registry.aliases(NAME)["production"] == "v2"
     assert [move.version for move in registry.history(NAME)] == ["v0", "v2"]
@@ -215,9 +216,32 @@ def test_move_that_wandb_takes_and_does_not_make_is_not_reported(
     registry.publish(model, NAME, kind="model", aliases=["production"])
     registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
     wandb_server.project.collections[NAME].protected.add("production")
-    with pytest.raises(AliasMoved, match="production is v0 after it was moved to v1"):
+    with pytest.raises(AliasMoved, match="production is v0 and did not move to v1"):
         registry.move_alias(NAME, "production", "v1", reason="in vain", by="ann", expected="v0")
     assert [move.version for move in registry.history(NAME)] == ["v0"]
+
+
+def test_move_whose_maker_was_stopped_right_after_stays_in_the_history(
+    registry: WandbRegistry, impatient: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+) -> None:
+    """With who and why, also once the alias has left the version again."""
+    registry.publish(model, NAME, kind="model", aliases=["production"])
+    registry.publish(directory(tmp_path / "second", "second"), NAME, kind="model")
+    changes: list[str] = []
+
+    def stop(mutation: str) -> None:
+        changes.append(mutation)
+        if changes.count("UpdateArtifact") > 1:
+            raise ClientDisconnect
+
+    wandb_server.faults.change = stop
+    with pytest.raises(RegistryUnavailable):
+        impatient.move_alias(NAME, "production", "v1", reason="better", by="ann", expected="v0")
+    wandb_server.faults.change = None
+    assert registry.aliases(NAME)["production"] == "v1"
+    registry.move_alias(NAME, "production", "v0", reason="smelt odd", by="bob", expected="v1")
+    moves = [(move.previous, move.version, move.by, move.reason) for move in registry.history(NAME)]
+    assert moves[1:] == [("v0", "v1", "ann", "better"), ("v1", "v0", "bob", "smelt odd")]
 
 
 def test_of_several_promoters_at_once_one_wins(

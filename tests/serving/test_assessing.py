@@ -54,23 +54,23 @@ def test_columns_say_what_one_wine_is_told(assessor: Assessor, wines: list[Wine]
     table = {name: [getattr(wine, name) for wine in wines] for name in INPUTS}
     found, singles = assessor.columns(table), [assessor.one(wine) for wine in wines]
     assert assessor.each(wines) == singles
-    assert found.quality.tolist() == [each["quality"] for each in singles]
-    assert found.low.tolist() == [each["interval"]["low"] for each in singles]
-    assert found.high.tolist() == [each["interval"]["high"] for each in singles]
-    assert found.grade.tolist() == [each["grade"]["value"] for each in singles]
-    assert found.share.tolist() == [each["grade"]["share"] for each in singles]
-    assert found.unusual.tolist() == [bool(each["warnings"]) for each in singles]
+    assert found.quality.tolist() == [each.quality for each in singles]
+    assert found.low.tolist() == [each.interval.low for each in singles]
+    assert found.high.tolist() == [each.interval.high for each in singles]
+    assert found.grade.tolist() == [each.grade.value for each in singles]
+    assert found.share.tolist() == [each.grade.share for each in singles]
+    assert found.unusual.tolist() == [bool(each.warnings) for each in singles]
     for outside, squared, each in zip(found.outside, found.squared.tolist(), singles, strict=True):
-        named = [warning["field"] for warning in each["warnings"]]
+        named = [warning.field for warning in each.warnings]
         assert named in ([np.array(MEASUREMENTS)[outside].tolist(), [None]] if named else [[]])
         if named == [None]:
             assert not outside.any()
-            assert each["warnings"][0]["value"] == math.sqrt(squared)
+            assert each.warnings[0].value == math.sqrt(squared)
 
 
 def test_data_frame_is_a_table_of_columns(assessor: Assessor) -> None:
     """Notebooks and tables of any size are assessed as they are."""
-    assert assessor.columns(TABLE).quality.tolist() == [assessor.one(wine)["quality"] for wine in WINES]
+    assert assessor.columns(TABLE).quality.tolist() == [assessor.one(wine).quality for wine in WINES]
 
 
 def test_value_at_the_edge_of_what_was_seen_is_not_outside(assessor: Assessor, bundle: Bundle) -> None:
@@ -92,26 +92,26 @@ def test_interval_is_centred_on_the_score_with_the_colours_half_width(assessor: 
     """Red and white wines get the width that was calibrated for them."""
     for wine, answer in zip(WINES, assessor.each(WINES), strict=True):
         half_width = bundle.metadata.calibration.half_width[wine.color]
-        assert answer["interval"]["low"] == answer["quality"] - half_width
-        assert answer["interval"]["high"] == answer["quality"] + half_width
+        assert answer.interval.low == answer.quality - half_width
+        assert answer.interval.high == answer.quality + half_width
 
 
 def test_grade_share_is_the_share_of_residuals_that_round_to_it(assessor: Assessor, bundle: Bundle) -> None:
     """The share means what it says: calibration residuals added to the score, counted where they round to the grade."""
     for wine, answer in zip(WINES, assessor.each(WINES), strict=True):
-        moved = answer["quality"] + np.array(bundle.metadata.calibration.residuals[wine.color])
-        grade = answer["grade"]
-        assert grade["value"] == round(answer["quality"])
-        assert grade["share"] == np.mean((moved >= grade["value"] - 0.5) & (moved < grade["value"] + 0.5))
+        moved = answer.quality + np.array(bundle.metadata.calibration.residuals[wine.color])
+        grade = answer.grade
+        assert grade.value == round(answer.quality)
+        assert grade.share == np.mean((moved >= grade.value - 0.5) & (moved < grade.value + 0.5))
 
 
 def test_measurement_outside_the_seen_range_is_named(assessor: Assessor, bundle: Bundle) -> None:
     """A possible wine unlike any in training gets a warning with field, value and range."""
     sweet = Wine.model_validate(bundle.reference.presets[0].wine | {"residual_sugar": 65.0})
-    (warning,) = assessor.one(sweet)["warnings"]
-    assert warning["field"] == "residual_sugar"
-    assert warning["value"] == 65.0 > warning["high"]
-    assert "Residual sugar 65 lies outside" in warning["message"]
+    (warning,) = assessor.one(sweet).warnings
+    assert warning.field == "residual_sugar"
+    assert warning.value == 65.0 > warning.high
+    assert "Residual sugar 65 lies outside" in warning.message
 
 
 def test_unusual_combination_is_said(assessor: Assessor, bundle: Bundle) -> None:
@@ -122,6 +122,6 @@ def test_unusual_combination_is_said(assessor: Assessor, bundle: Bundle) -> None
         "free_sulfur_dioxide": ranges["free_sulfur_dioxide"][0],
         "total_sulfur_dioxide": ranges["total_sulfur_dioxide"][1],
     }
-    (warning,) = assessor.one(Wine.model_validate(corner | {"color": "white"}))["warnings"]
-    assert warning["field"] is None
-    assert warning["value"] > warning["high"]
+    (warning,) = assessor.one(Wine.model_validate(corner | {"color": "white"})).warnings
+    assert warning.field is None
+    assert warning.value > warning.high

@@ -82,6 +82,7 @@ def test_rows_are_given_back_with_what_the_api_says_of_them(
     assert found["high"].tolist() == [each["interval"]["high"] for each in said]
     assert found["grade"].tolist() == [each["grade"]["value"] for each in said]
     assert found["share"].tolist() == [each["grade"]["share"] for each in said]
+    assert found["at_least_7"].tolist() == [each["at_least_7"] for each in said]
     assert found["unusual"].tolist() == [bool(each["warnings"]) for each in said]
     outside = [[one["field"] for one in each["warnings"] if one["field"]] for each in said]
     assert [list(each) for each in found["outside"]] == outside
@@ -121,27 +122,43 @@ def test_row_that_is_no_wine_is_refused_with_the_rule_that_the_api_names(
 
 
 @pytest.mark.usefixtures("on_cluster")
-def test_csv_of_people_is_scored_in_parts(
-    promoted: FolderRegistry, wines: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_csv_of_people_is_scored_as_the_api_reads_it(
+    promoted: FolderRegistry, wines: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """Semicolons, decimal commas, names with blanks, line breaks inside of quotes; rows keep their numbers."""
-    noted = wines.assign(note='he said "crisp"\nand left').rename(columns=lambda name: name.replace("_", " ").title())
+    """Semicolons, decimal commas, names with units and capitals; each row that cannot be read says why."""
+    noted = wines.assign(cellar="Quinta").rename(columns={"alcohol": "Alcohol (% vol)", "ph": "pH"})
     noted.to_csv(tmp_path / "in.csv", sep=";", decimal=",", index=False)
-    text = (tmp_path / "in.csv").read_text(encoding="utf-8").replace(";595;", ";595;x;", 1)
-    (tmp_path / "in.csv").write_text(text.replace(f"{wines['alcohol'][7]}".replace(".", ",") + ";", "strong;", 1))
+    rows = (tmp_path / "in.csv").read_text().splitlines()
+    place = [*noted.columns].index("Alcohol (% vol)")
+    cells = rows[8].split(";")
+    rows[8] = ";".join([*cells[:place], "strong", *cells[place + 1 :]])
+    (tmp_path / "in.csv").write_text("\n".join([*rows, ""]))
+    told = score(promoted, tmp_path / "in.csv", tmp_path / "out")
+    assert told[0].startswith("600 rows: 599 scored, 1 refused")
+    (refused,) = pd.read_parquet(tmp_path / "out" / "refused").to_dict("records")
+    assert (refused["row"], refused["column"]) == (7, "Alcohol (% vol)")
+    assert refused["rule"].startswith("alcohol must be a number, not strong")
+    kept = pd.read_parquet(tmp_path / "out" / "scored")
+    assert kept["bottle"].astype(int).tolist() == [row for row in range(600) if row != 7]
+    assert kept["alcohol"].tolist() == wines["alcohol"].drop(7).tolist()
+    assert {*kept["cellar"]} == {"Quinta"}
+    assert {*kept["given_quality"]} <= {*map(str, range(11))}
+
+
+def test_big_csv_is_cut_at_line_ends_and_rows_keep_their_numbers(
+    wines: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line break inside of quotes ends no line."""
+    wines.assign(note='he said "crisp"\nand left').to_csv(tmp_path / "in.csv", index=False)
     monkeypatch.setattr(lines, "BLOCK", 5_000)
     monkeypatch.setattr(lines, "SPAN", 20_000)
-    found = parts.examine(str(tmp_path / "in.csv"))
-    assert len(found.parts) > 3
-    numbers = [row for part in found.parts for each in parts.read(part) for row in each.numbers.tolist()]
-    assert numbers == [row for row in range(600) if row not in (7, 595)]
-    told = score(promoted, tmp_path / "in.csv", tmp_path / "out")
-    assert told[0].startswith("600 rows: 598 scored, 2 refused")
-    refused = pd.read_parquet(tmp_path / "out" / "refused").set_index("row")["rule"].to_dict()
-    assert refused == {7: "alcohol must be a number, not 'strong'", 595: "the row has 16 cells, not 15"}
-    kept = pd.read_parquet(tmp_path / "out" / "scored")
-    assert set(kept["Note"]) == {'he said "crisp"\nand left'}
-    assert [*kept["Bottle"].astype(int)] == numbers
+    found = parts.examine(str(tmp_path / "in.csv")).parts
+    assert len(found) > 3
+    batches = [(part, each) for part in found for each in parts.read(part)]
+    assert [number for _, each in batches for number in each.numbers.tolist()] == [*range(600)]
+    assert [int(text) for _, each in batches for text in each.rows["bottle"].to_pylist()] == [*range(600)]
+    assert {note for _, each in batches for note in each.rows["note"].to_pylist()} == {'he said "crisp"\nand left'}
+    assert not any(each.malformed for _, each in batches)
 
 
 @pytest.mark.usefixtures("on_cluster")

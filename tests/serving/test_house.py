@@ -1,6 +1,7 @@
 """Who may know whom: the import rules of `wine_serving`, read from its source."""
 
 import ast
+import re
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -10,6 +11,7 @@ MODULES = {  # `wine_serving.registry.folder` → its file; a package goes by it
     for path in (ROOT / "wine_serving").rglob("*.py")
 }
 API = "wine_serving.api"
+REGISTRY = "wine_serving.registry"
 
 
 def imported(path: Path, *, at_import: bool = False) -> set[str]:
@@ -72,6 +74,29 @@ def test_a_verdict_knows_no_registry() -> None:
 def test_only_the_api_knows_the_web() -> None:
     """Registries, models and commands are used without a web framework."""
     assert outside(API, users("fastapi", "starlette", "prometheus_client")) == {"wine_serving.app"}
+
+
+def test_what_is_served_raises_no_refusals_of_http() -> None:
+    """Errors of the domain become answers in one place; what reads requests refuses them itself."""
+    assert users("wine_serving.errors.RequestRefused") == {
+        *(f"{API}.{name}" for name in ("body", "call", "middleware")), "wine_serving.app"
+    }  # fmt: skip
+
+
+def test_the_environment_is_read_where_settings_are_made() -> None:
+    """Beside that only by who is asked for a commit, a user or W&B's key, and by what is started as a program."""
+    reading = {
+        name for name, path in MODULES.items() if re.search(r"environ\b|getenv|from_environment", path.read_text())
+    }
+    programs = {"wine_serving", "wine_serving.__main__", "wine_serving.app"}
+    domain = {
+        "wine_serving.settings",
+        "wine_serving.provenance",
+        REGISTRY,
+        f"{REGISTRY}.wandb_sdk",
+        f"{REGISTRY}.looking",
+    }
+    assert reading == programs | domain
 
 
 def test_only_the_app_knows_the_api() -> None:

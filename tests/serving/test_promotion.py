@@ -165,7 +165,7 @@ def test_a_verdict_is_published_attached_and_carried_out(two_versions: FolderReg
     assert set(published.files) == {"verdict.json", "04_evaluation.html"}
     assert published.inputs == (f"{DATASET}:v0", f"{MODEL}:v1", f"{MODEL}:v0")
     assert Verdict.read(published.metadata) == done.model_copy(update={"report": None, "promoted": None})
-    assert two_versions.record(f"{MODEL}:v1").evaluation == done.as_data()
+    assert two_versions.record(f"{MODEL}:v1").evaluation == published.evaluation == done.as_data()
     last = two_versions.history(MODEL)[-1]
     assert (last.previous, last.version, last.reason) == ("v0", "v1", "evaluation: every gate holds")
 
@@ -253,7 +253,7 @@ def said_of_v1(registry: Registry) -> list[object]:
     """Wherever a registry says whether v1 was promoted: what it says there."""
     evaluations = registry.records(EVALUATION)
     files = [json.loads((registry.fetch(each.ref) / "verdict.json").read_text()) for each in evaluations]
-    attached = [evaluation for evaluation in [registry.record(f"{MODEL}:v1").evaluation] if evaluation]
+    attached = [each.evaluation for each in [*evaluations, registry.record(f"{MODEL}:v1")] if each.evaluation]
     return [each["promoted"] for each in [*(each.metadata for each in evaluations), *files, *attached]]
 
 
@@ -277,10 +277,8 @@ def check_all_is_there(registry: Registry, done: Verdict, *, moved: bool) -> Non
         ("v1", (f"{DATASET}:v0", f"{MODEL}:v1", f"{MODEL}:v0"))  # one decision, however often it was begun
     }
     assert registry.aliases(EVALUATION)["latest"] == evaluations[-1].version
-    assert registry.record(f"{MODEL}:v1").evaluation == evaluations[-1].metadata | {
-        "promoted": True,
-        "report": evaluations[-1].ref,
-    }
+    said = evaluations[-1].metadata | {"promoted": True, "report": evaluations[-1].ref}
+    assert registry.record(f"{MODEL}:v1").evaluation == evaluations[-1].evaluation == said
 
 
 def test_evaluation_that_is_killed_before_any_write_is_completed_by_the_next(folder: FolderRegistry) -> None:

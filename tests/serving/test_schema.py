@@ -111,20 +111,6 @@ def test_no_other_module_names_a_measurement() -> None:
     assert found == set()
 
 
-def test_table_with_a_bad_row_is_refused_naming_source_row_and_rule() -> None:
-    """Someone with a thousand rows learns which one to correct."""
-    with pytest.raises(
-        ContractError, match=r"cellar\.csv: 1 value.*\n  row 1: density must be at most 1\.2 g/mL, but is 995"
-    ):
-        schema.check_table([GOOD, GOOD | {"density": 995.0}, GOOD], "cellar.csv")
-
-
-def test_good_table_passes() -> None:
-    """A table that keeps the contract comes back as wines, in order."""
-    rows = tiny.as_wines(tiny.made_up_wines(20))
-    assert [wine.model_dump() for wine in schema.check_table(rows, "made up")] == rows
-
-
 def around_the_bounds(feature: Feature) -> st.SearchStrategy[float | None]:
     """Values of a measurement that are allowed, on the edge, beyond it, or no numbers at all."""
     edges = [np.nextafter(end, way) for end in (feature.minimum, feature.maximum) for way in (-np.inf, end, np.inf)]

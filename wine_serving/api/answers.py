@@ -1,12 +1,54 @@
 """What the API answers, as its OpenAPI document says it."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from wine_serving.assessing import Assessment
 from wine_serving.explain import Contribution
 from wine_serving.registry import AliasMove, Record
+from wine_serving.schema import SEGMENT
+
+
+class Interval(TypedDict):
+    """Where the tasters' grade of such a wine lies with probability `level`."""
+
+    low: float
+    high: float
+    level: float
+
+
+class Grade(TypedDict):
+    """The nearest whole grade, and the share of calibration residuals that puts the wine there."""
+
+    value: int
+    share: float
+
+
+class Unusual(TypedDict):
+    """One way in which a wine is unlike the training wines; `field` is null for the combination of all measurements."""
+
+    code: Literal["outside_range", "unusual_combination"]
+    field: str | None
+    value: float
+    low: float
+    high: float
+    message: str
+
+
+class Assessment(TypedDict):
+    """What the model says of one wine, under an id that the prediction log repeats, and the caller's own name for it.
+
+    `probabilities` are the shares of calibration residuals that put it at each grade, and sum to 1.
+    """
+
+    quality: float
+    interval: Interval
+    grade: Grade
+    probabilities: dict[str, float]
+    at_least_7: float
+    warnings: list[Unusual]
+    prediction_id: str
+    reference: NotRequired[str]
 
 
 class Prediction(Assessment):
@@ -20,6 +62,38 @@ class BatchPrediction(TypedDict):
     """What the model says of each wine, in the order of the request."""
 
     predictions: list[Assessment]
+    model_version: str
+    request_id: str
+
+
+# What the model says of one row of a table (1 is the first below the column names), and as what it was scored.
+ScoredRow = TypedDict("ScoredRow", {"row": int, SEGMENT: str, **Assessment.__annotations__})  # type: ignore[misc]
+
+
+class RefusedCell(TypedDict):
+    """Why a row cannot be scored: the cell's column, the rule that it breaks, and what to do."""
+
+    row: int
+    column: str
+    rule: str
+    message: str
+
+
+class Summary(TypedDict):
+    """How many rows there are, and what came of them."""
+
+    rows: int
+    scored: int
+    refused: int
+    faults: int
+
+
+class TablePrediction(TypedDict):
+    """What the model says of each row that is a wine, and the first hundred reasons why others are none."""
+
+    rows: list[ScoredRow]
+    refused: list[RefusedCell]
+    summary: Summary
     model_version: str
     request_id: str
 
@@ -94,12 +168,14 @@ class DatasetOrigin(TypedDict):
     name: str
     version: str | None
     digest: str
+    sources: dict[str, str]  # each file that it was made from → its SHA-256
 
 
 class ServedModel(TypedDict):
     """Which model answers, where it comes from, and how it was judged. Without a registry there is no record."""
 
     model_version: str
+    project_version: str
     aliases: list[str]  # when it was loaded
     promotion: AliasMove | None  # who made it production, when and why
     dataset: DatasetOrigin
@@ -134,12 +210,13 @@ class BrokenRule(TypedDict):
 
 
 class Refusal(TypedDict):
-    """Why there is no answer. `errors` holds the first broken rules, `n_errors` counts them all."""
+    """Why there is no answer. `errors` holds broken rules and `n_errors` counts them: 100 means at least so many."""
 
     detail: str
     errors: list[BrokenRule]
     n_errors: int
     request_id: str
+    candidates: NotRequired[dict[str, list[str]]]  # column that a table lacks → its columns that may be meant
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -14,17 +14,17 @@ from typing import Final, NamedTuple
 
 from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
-from wine_serving.errors import BundleError, RequestRefused, WineServingError
+from wine_serving.errors import BundleError, NoModel, WineServingError
 from wine_serving.explain import Explainer
-from wine_serving.registry import REFERENCE, AliasMove, Record, digest_files, digest_of
+from wine_serving.registry import AliasMove, Record
+from wine_serving.registry.files import digest_files, digest_of
 from wine_serving.registry.looking import Found, copy_here, look_up
+from wine_serving.registry.promises import REFERENCE
 from wine_serving.settings import ROOT, Settings
 
 RETRY_SECONDS: Final = 2.0
 RETRY_SECONDS_AT_MOST: Final = 60.0  # while a copy is served each time twice as long: asking takes a core for seconds
-PATIENCE_SECONDS: Final = (
-    5.0  # how long a start waits for the model, so that an ordinary start answers its first request
-)
+PATIENCE_SECONDS: Final = 5.0  # a start waits so long for the model: an ordinary one answers its first request
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class Loader:
 
     @property
     def model(self) -> Model:
-        """The loaded model; RequestRefused (503) with the reason while there is none."""
+        """The loaded model; NoModel with the reason while there is none."""
         if self._model is None:
-            raise RequestRefused(503, self._reason, headers={"Retry-After": str(round(RETRY_SECONDS))})
+            raise NoModel(self._reason)
         return self._model
 
     @property
@@ -108,19 +108,14 @@ class Loader:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is
-            expected = isinstance(error, WineServingError)
-            reason = (
-                str(error)
-                if expected
-                else f"the model cannot be loaded ({type(error).__name__}): see the service's log"
-            )
+            reason, trace = str(error), None
+            if not isinstance(error, WineServingError):
+                reason, trace = f"the model cannot be loaded ({type(error).__name__}): see the service's log", error
             if reason != self._reason:
-                _log.error(reason, exc_info=None if expected else error)
+                _log.error(reason, exc_info=trace)
             self._reason = reason
-            if self._model:
-                self._model = self._model._replace(
-                    degraded=f"this is a verified copy of {self._model.version}: {reason}"
-                )
+            if model := self._model:
+                self._model = model._replace(degraded=f"this is a verified copy of {model.version}: {reason}")
 
 
 def _served(found: Found, degraded: str | None = None) -> Model:
@@ -133,7 +128,9 @@ def _told(found: Found, bundle: Bundle, assessor: Assessor, explainer: Explainer
 
 
 def _unregistered(path: str) -> Model:
-    directory = _directory(path)
+    directory = ROOT / path
+    if not directory.is_dir():
+        raise BundleError(f"WINE_MODEL={path} is neither NAME:ALIAS or NAME:vN nor a bundle directory: correct it")
     version = f"unregistered-{digest_of(digest_files(directory))[:8]}"
     return Model(version, *_opened(directory), record=None, aliases=(), promotion=None, degraded=None)
 
@@ -144,13 +141,6 @@ def _opened(directory: Path) -> tuple[Bundle, Assessor, Explainer]:
     opened = bundle, Assessor(bundle), Explainer(bundle)
     _give_back_memory()
     return opened
-
-
-def _directory(path: str) -> Path:
-    directory = ROOT / path
-    if not directory.is_dir():
-        raise BundleError(f"WINE_MODEL={path} is neither NAME:ALIAS or NAME:vN nor a bundle directory: correct it")
-    return directory
 
 
 def _give_back_memory() -> None:

@@ -1,131 +1,147 @@
-"""Around every route: the call's id, the API key, the metrics, and errors as one kind of answer."""
+"""Around every route: the API key, the metrics, and errors as one kind of answer.
 
-import json
+The routes that take wines are answered here, before FastAPI's router: from the body's bytes to the answer's, at the
+speed of an empty endpoint. FastAPI documents them, and routes all others.
+"""
+
+import asyncio
 import logging
-import re
-import time
-from contextvars import ContextVar
-from random import getrandbits
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from secrets import compare_digest
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wine_serving.api.loading import Loader
+from wine_serving.api.body import MOST_PROBLEMS, Bodies
+from wine_serving.api.call import Call
+from wine_serving.api.loading import RETRY_SECONDS, Loader
 from wine_serving.api.metrics import Metrics
-from wine_serving.errors import RequestRefused
-from wine_serving.predictions import Origin, Trace
+from wine_serving.errors import NoModel, RequestRefused, TableRefused
+from wine_serving.predictions import encode
 
-OPEN_ROUTES: Final = frozenset({"/health", "/live"})  # probes carry no key
-MAX_PROBLEMS: Final = 100  # how many broken rules one answer lists
-
-_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context
-_CLOUD_TRACE: Final = re.compile(rb"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=\d)?")
+OPEN_ROUTES: Final = frozenset({"/health", "/live", "/docs", "/openapi.json"})  # probes and readers carry no key
+THREADS: Final = 2  # for what takes longer than a few requests may wait
 
 _log = logging.getLogger(__name__)
+Headers = list[tuple[bytes, bytes]]
 
 
-class Call:
-    """One call of the API, as far as it is known before its body is read."""
+class Answer(NamedTuple):
+    """A body, and of which kind it is."""
 
-    __slots__ = ("headers", "id", "started")
-
-    def __init__(self, scope: Scope) -> None:
-        self.started = time.perf_counter()
-        self.id = f"{getrandbits(128):032x}"
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-
-    def seconds(self) -> float:
-        """Time since the call came in."""
-        return time.perf_counter() - self.started
-
-    def trace(self) -> Trace | None:
-        """The trace of the `traceparent` or `X-Cloud-Trace-Context` header, if there is a valid one."""
-        if found := _TRACEPARENT.fullmatch(self.headers.get(b"traceparent", b"")):
-            return Trace(found[1].decode(), found[2].decode())
-        if found := _CLOUD_TRACE.fullmatch(self.headers.get(b"x-cloud-trace-context", b"")):
-            return Trace(found[1].decode(), f"{int(found[2]):016x}" if found[2] else None)
-        return None
-
-    def origin(self) -> Origin:
-        """What the prediction log keeps of the call."""
-        return Origin(self.id, self.seconds(), self.trace())
+    body: bytes
+    kind: bytes = b"application/json"
 
 
-CALL: Final[ContextVar[Call]] = ContextVar("call")  # the one that is being answered
+class Take(NamedTuple):
+    """How a route takes bodies: of which kinds, how long, and what it answers; at once, or in a thread."""
+
+    answer: Callable[[Call, bytes], Answer]
+    limit: int
+    at_once: bool = False
+    kinds: tuple[bytes, ...] = (b"application/json",)
 
 
 class Middleware:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, loader: Loader, metrics: Metrics, api_key: str | None) -> None:
-        self._app = app
-        self._loader = loader
-        self._metrics = metrics
-        self._api_key = api_key.encode() if api_key else None
+    def __init__(
+        self, app: ASGIApp, takes: Mapping[str, Take], loader: Loader, metrics: Metrics, bodies: Bodies, key: str | None
+    ) -> None:
+        self._app, self._takes, self._bodies = app, takes, bodies
+        self._loader, self._metrics = loader, metrics
+        self._key = key.encode() if key else None
+        self._threads = ThreadPoolExecutor(THREADS, "wines")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong on the way is answered as a refusal."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = Call(scope)
-        CALL.set(call)
-        status = 0
-
-        async def send_with_ids(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], *self._ids(call)]
-            await send(message)
-
+        call, status, route = Call(scope), 0, "unknown"
         try:
-            self._check_key(scope["path"], call)
+            self._check_key(call)
+            take = self._takes.get(call.path) if scope["method"] == "POST" else None
+            if take:
+                route = call.path
+                answer = await self._taken(take, call, receive)
+                status = 200
+                await self._send(send, call, status, answer.body, answer.kind)
+                return
+
+            async def send_with_ids(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    message["headers"] = [*message["headers"], *self._ids(call)]
+                await send(message)
+
+            if scope["method"] == "HEAD":  # answered as GET is; the server leaves out the body
+                scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send_with_ids)
-        except RequestRefused as error:
-            await _answer(send_with_ids, call, error)
+            route = getattr(scope.get("route"), "path", route)
+        except (RequestRefused, NoModel, TableRefused) as error:
+            refused = _refused(error)
+            status = refused.status
+            await self._send(send, call, status, *_refusal(call, refused), refused.headers)
         except Exception:
             _log.exception("request %s failed", call.id)
             if status:  # the answer has begun: the server closes the connection
                 raise
-            await _answer(
-                send_with_ids, call, RequestRefused(500, "the service failed; its log tells more by the request id")
-            )
+            status = 500
+            failed = RequestRefused(status, "the service failed; its log tells more by the request id")
+            await self._send(send, call, status, *_refusal(call, failed))
         finally:
-            self._metrics.answered(_path(scope), status, call.seconds())
+            self._metrics.answered(route, status, call.seconds())
 
-    def _check_key(self, path: str, call: Call) -> None:
-        if self._api_key is None or path in OPEN_ROUTES:
+    async def _taken(self, take: Take, call: Call, receive: Receive) -> Answer:
+        call.check_body(take.kinds)
+        body = await self._bodies.gather(call.headers, receive, take.limit)
+        if take.at_once:
+            return take.answer(call, body)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, take.answer, call, body)
+
+    async def _send(
+        self, send: Send, call: Call, status: int, body: bytes, kind: bytes, more: Mapping[str, str] | None = None
+    ) -> None:
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *self._ids(call)]
+        if more:
+            headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _check_key(self, call: Call) -> None:
+        if self._key is None or call.path in OPEN_ROUTES:
             return
-        if not compare_digest(call.headers.get(b"x-api-key", b""), self._api_key):
+        if not compare_digest(call.headers.get(b"x-api-key", b""), self._key):
             raise RequestRefused(
                 401,
                 "X-API-Key is missing or wrong: send the key of this service",
                 headers={"WWW-Authenticate": "ApiKey"},
             )
 
-    def _ids(self, call: Call) -> list[tuple[bytes, bytes]]:
+    def _ids(self, call: Call) -> Headers:
         version = self._loader.version
         model = [(b"x-model-version", version.encode())] if version else []
         return [(b"x-request-id", call.id.encode()), *model]
 
 
-def _path(scope: Scope) -> str:
-    route: Any = scope.get("route")
-    return route.path if route else "unknown"
+def _refused(error: RequestRefused | NoModel | TableRefused) -> RequestRefused:
+    """The one place where an error of the domain becomes an answer of HTTP."""
+    if isinstance(error, TableRefused):
+        return RequestRefused(422, str(error), more={"candidates": error.candidates or {}})
+    if isinstance(error, NoModel):
+        return RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
+    return error
 
 
-async def _answer(send: Send, call: Call, error: RequestRefused) -> None:
-    body = json.dumps(
-        {
-            "detail": str(error),
-            "errors": list(error.problems)[:MAX_PROBLEMS],
-            "n_errors": len(error.problems),
-            "request_id": call.id,
-        }
-    ).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body))} | error.headers
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
+def _refusal(call: Call, error: RequestRefused) -> Answer:
+    told: dict[str, Any] = {
+        "detail": str(error),
+        "errors": error.problems[:MOST_PROBLEMS],
+        "n_errors": len(error.problems),
+        "request_id": call.id,
+        **error.more,
+    }
+    return Answer(encode(told))

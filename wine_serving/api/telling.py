@@ -1,7 +1,8 @@
 """The routes that tell about the service."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Final, cast
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -11,7 +12,8 @@ from wine_serving.api.answers import Alive, Field, Form, Health, ServedModel, St
 from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
-from wine_serving.errors import BundleError, RequestRefused
+from wine_serving.errors import WineServingError
+from wine_serving.provenance import VERSION
 from wine_serving.schema import (
     BATCH_LIMIT,
     FEATURES,
@@ -23,6 +25,9 @@ from wine_serving.schema import (
     Feature,
     Wine,
 )
+
+OPEN: Final[dict[str, Any]] = {"security": []}  # probes carry no key
+DOCS: Final = Path(__file__).with_name("docs.html")
 
 
 def routes(loader: Loader, metrics: Metrics) -> APIRouter:
@@ -39,14 +44,15 @@ def routes(loader: Loader, metrics: Metrics) -> APIRouter:
         """Tell which model answers: version, dataset, commit, evaluation with intervals, training metadata and card."""
         return _origin(loader.model)
 
-    @router.get("/health", responses={503: {"model": Health}})
+    @router.get("/health", responses={503: {"model": Health}}, openapi_extra=OPEN)
     async def health() -> Health:
         """Have the loaded model answer its golden wines: 200 only when it does so as recorded at training."""
         try:
             served = loader.model
             served.bundle.check_golden()
-        except (RequestRefused, BundleError) as error:
-            reason: Health = {"status": "unhealthy", "model_version": loader.version, "reason": str(error)}
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises classes of its own
+            told = str(error) if isinstance(error, WineServingError) else "the model cannot answer its golden wines"
+            reason: Health = {"status": "unhealthy", "model_version": loader.version, "reason": told}
             return JSONResponse(reason, 503)  # type: ignore[return-value]
         return {
             "status": "degraded" if served.degraded else "ok",
@@ -54,7 +60,7 @@ def routes(loader: Loader, metrics: Metrics) -> APIRouter:
             "reason": served.degraded,
         }
 
-    @router.get("/live")
+    @router.get("/live", openapi_extra=OPEN)
     async def live() -> Alive:
         """Say that the process runs."""
         return {"status": "alive"}
@@ -63,6 +69,11 @@ def routes(loader: Loader, metrics: Metrics) -> APIRouter:
     async def prometheus() -> Response:
         """Tell Prometheus about requests, latency, predictions and warnings."""
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        """Show the OpenAPI document as a page from which each route can be tried."""
+        return Response(DOCS.read_text(encoding="utf-8"), media_type="text/html")
 
     return router
 
@@ -101,12 +112,14 @@ def _origin(served: Model) -> ServedModel:
     dataset = next((ref for ref in refs if ref.startswith(f"{metadata.dataset.name}:")), None)
     return {
         "model_version": served.version,
+        "project_version": VERSION,
         "aliases": list(served.aliases),
         "promotion": served.promotion,
         "dataset": {
             "name": metadata.dataset.name,
             "version": dataset.partition(":")[2] if dataset else None,
             "digest": metadata.dataset.digest,
+            "sources": metadata.dataset.sources,
         },
         "commit": record.commit if record else None,
         "evaluation": record.evaluation if record else None,

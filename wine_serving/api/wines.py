@@ -1,51 +1,158 @@
-"""The routes that take wines."""
+"""The routes that take wines: what each answers, and how FastAPI documents it."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from fastapi import FastAPI
 
-from wine_serving.api.answers import BatchPrediction, Explanation, Prediction, documented
-from wine_serving.api.body import BodyRoute
-from wine_serving.api.loading import Loader
+from wine_serving import tables
+from wine_serving.api import body
+from wine_serving.api.answers import BatchPrediction, Explanation, Prediction, Summary, TablePrediction, documented
+from wine_serving.api.call import Call
+from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
-from wine_serving.api.middleware import CALL
-from wine_serving.predictions import PredictionLog
-from wine_serving.schema import EXAMPLES, Batch, Wine
+from wine_serving.api.middleware import Answer, Take
+from wine_serving.assessing import Assessment
+from wine_serving.predictions import PURPOSES, PredictionLog, encode
+from wine_serving.schema import EXAMPLES, INPUTS, SEGMENT, SEGMENTS, Asked, Batch
+
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+TABLE_KINDS: Final = (b"text/csv", XLSX.encode())
+ADDED: Final = ("score", "low", "high", "grade", "at_least_7", "warnings", "prediction_id", "problem")
+HEADERS: Final = [
+    {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"} | more}
+    for name, meaning, more in (
+        (
+            "X-Request-Id",
+            "Your own id of this request (64 letters, digits, .:_-), which the answer and the log repeat.",
+            {},
+        ),
+        ("X-Wine-Purpose", "Who asks, for the prediction log: `user` if nothing is said.", {"enum": [*PURPOSES]}),
+        ("X-Wine-Assumed", "The measurements that nobody took, separated by commas, for the prediction log.", {}),
+    )
+]
 
 
-def add(app: FastAPI, loader: Loader, metrics: Metrics, log: PredictionLog | None) -> None:
-    """Add them to the app itself: a router in between would take its time at every request."""
+class Wines:
+    """Assesses, explains, counts and logs the wines in bodies."""
 
-    async def predict(wine: Wine) -> Prediction:
-        """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines the model has seen."""
-        call, model = CALL.get(), loader.model
-        assessment = model.assessor.one(wine)
-        metrics.predicted(model.version, [assessment])
-        if log:
-            log.write_soon(call.origin(), model.version, wine, assessment)
-        return {**assessment, "model_version": model.version, "request_id": call.id}
+    def __init__(self, loader: Loader, metrics: Metrics, log: PredictionLog | None) -> None:
+        self._loader, self._metrics, self._log = loader, metrics, log
 
-    def predict_batch(batch: Batch) -> BatchPrediction:
-        """Score up to 10,000 wines, in order. One bad wine refuses the batch; the answer lists every bad row."""
-        call, model = CALL.get(), loader.model
-        assessments = model.assessor.each(batch.wines)
-        metrics.predicted(model.version, assessments)
-        if log:
-            log.write(call.origin(), model.version, batch.wines, assessments)
-        return {"predictions": assessments, "model_version": model.version, "request_id": call.id}
-
-    def explain(wine: Wine) -> Explanation:
-        """Say how far each measurement moved the wine's score away from the typical score (Shapley values)."""
-        call, model = CALL.get(), loader.model
-        score = model.bundle.score(wine)
+    def takes(self) -> dict[str, Take]:
+        """How each path takes its bodies."""
         return {
+            "/predict": Take(self.predict, body.WINE_BYTES, at_once=True),
+            "/predict/batch": Take(self.predict_batch, body.BATCH_BYTES),
+            "/predict/table": Take(self.predict_table, tables.MAX_BYTES, kinds=TABLE_KINDS),
+            "/explain": Take(self.explain, body.WINE_BYTES),
+        }
+
+    def predict(self, call: Call, given: bytes) -> Answer:
+        """A Prediction."""
+        wine, model = body.one(given), self._loader.model
+        (answer,) = self._answers(call, model.version, [wine], [model.assessor.one(wine)])
+        return Answer(b"%b,%b}" % (answer[:-1], _ids(call, model)))
+
+    def predict_batch(self, call: Call, given: bytes) -> Answer:
+        """A BatchPrediction."""
+        wines, model = body.many(given), self._loader.model
+        answers = self._answers(call, model.version, wines, model.assessor.each(wines))
+        return Answer(b'{"predictions":[%b],%b}' % (b",".join(answers), _ids(call, model)))
+
+    def predict_table(self, call: Call, given: bytes) -> Answer:
+        """A TablePrediction, or the table itself with the answers behind its columns."""
+        table, model = _table(call, given), self._loader.model
+        wines = [*table.wines.values()]
+        assessments = model.assessor.each(wines) if wines else []
+        answers = self._answers(call, model.version, wines, assessments, table.wines)
+        if b"text/csv" in call.headers.get(b"accept", b""):
+            return Answer(_as_csv(table, assessments), b"text/csv; charset=utf-8")
+        rows = [
+            b'{"row":%d,"%b":%b,%b' % (number, SEGMENT.encode(), encode(getattr(wine, SEGMENT)), answer[1:])
+            for (number, wine), answer in zip(table.wines.items(), answers, strict=True)
+        ]
+        refused = len(table.rows) - len(wines)
+        summary: Summary = {
+            "rows": len(table.rows), "scored": len(wines), "refused": refused, "faults": len(table.faults)
+        }  # fmt: skip
+        told = encode([fault._asdict() for fault in table.faults[: tables.TOLD_FAULTS]]), encode(summary)
+        return Answer(b'{"rows":[%b],"refused":%b,"summary":%b,%b}' % (b",".join(rows), *told, _ids(call, model)))
+
+    def explain(self, call: Call, given: bytes) -> Answer:
+        """An Explanation."""
+        wine, model = body.one(given), self._loader.model
+        score = model.bundle.score(wine)
+        told: Explanation = {
             "quality": score,
             "typical": model.explainer.typical,
             "contributions": model.explainer.explain(wine, score),
             "model_version": model.version,
             "request_id": call.id,
         }
+        return Answer(encode(told))
+
+    def _answers(
+        self,
+        call: Call,
+        version: str,
+        wines: Sequence[Asked],
+        assessments: Sequence[Assessment],
+        rows: Iterable[int] | None = None,
+    ) -> list[bytes]:
+        """Each assessment with its ids as JSON: counted, and logged as it is answered."""
+        origin = call.origin()
+        for row, wine, assessment in zip(rows or range(len(wines)), wines, assessments, strict=True):
+            assessment.prediction_id = f"{call.id}-{row}"
+            assessment.reference = wine.reference
+        answers = [*map(encode, assessments)]
+        self._metrics.predicted(version, assessments)
+        if self._log and wines:
+            self._log.add(origin, version, wines, answers)
+        return answers
+
+
+def _ids(call: Call, model: Model) -> bytes:
+    return b'"model_version":"%b","request_id":"%b"' % (model.version.encode(), call.id.encode())
+
+
+def _table(call: Call, given: bytes) -> tables.Table:
+    """The table in a body, read as the query says."""
+    said = dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=True))
+    columns = {name.removeprefix("column."): said[name] for name in said if name.startswith("column.")}
+    return tables.read(given, said=columns, segment=said.get(SEGMENT))
+
+
+def _as_csv(table: tables.Table, assessments: Sequence[Assessment]) -> bytes:
+    faults: dict[int, list[str]] = {}
+    for fault in table.faults:
+        faults.setdefault(fault.row, []).append(fault.message)
+    cells: dict[int, Sequence[object]] = {row: ("",) * 7 + ("; ".join(faults.get(row, [])),) for row in table.rows}
+    for row, said in zip(table.wines, assessments, strict=True):
+        warnings = "; ".join(warning.message for warning in said.warnings)
+        low, high = said.interval.low, said.interval.high
+        cells[row] = said.quality, low, high, said.grade.value, said.at_least_7, warnings, said.prediction_id, ""
+    return tables.written(table, ADDED, cells)
+
+
+def document(app: FastAPI) -> None:
+    """Tell FastAPI what these routes take and answer; they are answered before it is asked."""
+
+    async def predict(wine: Asked) -> Prediction:  # type: ignore[empty-body]
+        """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines the model has seen."""
+
+    async def predict_batch(batch: Batch) -> BatchPrediction:  # type: ignore[empty-body]
+        """Score up to 10,000 wines, in order. One bad wine refuses the batch; the answer lists the first bad rows."""
+
+    async def explain(wine: Asked) -> Explanation:  # type: ignore[empty-body]
+        """Say how far each measurement moved the wine's score away from the typical score (Shapley values)."""
+
+    async def predict_table() -> TablePrediction:  # type: ignore[empty-body]
+        """Score a table as people have it, CSV or .xlsx: each row, or why it cannot be scored; up to 20,000 rows.
+
+        With `Accept: text/csv` the same table comes back with the answers behind its own columns.
+        """
 
     singles = {name: {"value": wine} for name, wine in EXAMPLES.items()}
     batch = {"both": {"value": {"wines": [*EXAMPLES.values()]}}}
@@ -54,12 +161,29 @@ def add(app: FastAPI, loader: Loader, metrics: Metrics, log: PredictionLog | Non
         "/predict/batch": (predict_batch, batch),
         "/explain": (explain, singles),
     }
+    table = ",".join(INPUTS) + "\n" + "".join(",".join(map(str, wine.values())) + "\n" for wine in EXAMPLES.values())
     for path, (endpoint, examples) in endpoints.items():
-        app.router.add_api_route(
+        app.post(
             path,
-            endpoint,
-            methods=["POST"],
-            responses=documented(400, 401, 413, 415, 422, 503),
-            route_class_override=BodyRoute,
-            openapi_extra={"requestBody": {"content": {"application/json": {"examples": examples}}}},
-        )
+            responses=documented(400, 401, 408, 413, 415, 422, 503),
+            openapi_extra={
+                "requestBody": {"content": {"application/json": {"examples": examples}}},
+                "parameters": HEADERS[:1] if endpoint is explain else HEADERS,
+            },
+        )(endpoint)
+    text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
+    bodies = {"text/csv": text | {"examples": {"both": {"value": table}}}, XLSX: binary}
+    query: list[dict[str, Any]] = [
+        {"name": SEGMENT, "description": "What all wines of the file are, where no column says.", "enum": [*SEGMENTS]},
+        *({"name": f"column.{name}", "description": f"The file's column that holds {name}."} for name in INPUTS),
+    ]
+    asked = [
+        {"name": each["name"], "in": "query", "required": False, "description": each["description"],
+         "schema": {"type": "string"} | ({"enum": each["enum"]} if "enum" in each else {})}
+        for each in query
+    ]  # fmt: skip
+    app.post(
+        "/predict/table",
+        responses=documented(400, 401, 408, 413, 415, 422, 503) | {200: {"content": {"text/csv": {}}}},
+        openapi_extra={"requestBody": {"required": True, "content": bodies}, "parameters": [*asked, *HEADERS]},
+    )(predict_table)

@@ -1,48 +1,31 @@
 """Where versions live: `open_registry`, and the words in which every registry is spoken to."""
 
-import os
-from pathlib import Path
-
 from wine_serving.errors import RegistryError
-from wine_serving.provenance import current_commit, current_user
-from wine_serving.registry.files import digest_files, digest_of
+from wine_serving.registry.files import digest_files
 from wine_serving.registry.promises import (
-    BY_HAND,
-    CANDIDATE,
     DATASET,
     EVALUATION,
     LATEST,
     MODEL,
     PRODUCTION,
-    REFERENCE,
     AliasMove,
     Record,
     Registry,
-    RunRef,
-    parse_ref,
 )
 from wine_serving.registry.wandb_sdk import tracking
 from wine_serving.settings import ROOT, Settings
 
 __all__ = [
-    "BY_HAND",
-    "CANDIDATE",
     "DATASET",
     "EVALUATION",
     "LATEST",
     "MODEL",
     "PRODUCTION",
-    "REFERENCE",
     "AliasMove",
     "Record",
     "Registry",
-    "RunRef",
-    "current_commit",
-    "current_user",
     "digest_files",
-    "digest_of",
     "open_registry",
-    "parse_ref",
     "tracking",
 ]
 
@@ -57,7 +40,7 @@ def open_registry(uri: str, settings: Settings | None = None) -> Registry:
         case "folder":
             from wine_serving.registry.folder import FolderRegistry
 
-            return FolderRegistry(_own(ROOT / place))
+            return FolderRegistry(ROOT / place)
         case "wandb":
             from wine_serving.registry.wandb import WandbRegistry
 
@@ -66,16 +49,3 @@ def open_registry(uri: str, settings: Settings | None = None) -> Registry:
                 place, ROOT / settings.wandb_cache, link=settings.registry_link, patience=settings.wandb_timeout
             )
     raise RegistryError(f"{uri!r} is no registry: it must be folder:PATH or wandb:ENTITY/PROJECT")
-
-
-def _own(folder: Path) -> Path:
-    """The folder, unless it is another checkout's than the one that is worked in, and nobody has named it."""
-    if "WINE_REGISTRY" not in os.environ:
-        here = Path.cwd()
-        checkouts = [each for each in (here, *here.parents) if (each / "wine_serving" / "settings.py").is_file()]
-        if checkouts and checkouts[0].resolve() != ROOT:
-            raise RegistryError(
-                f"this Python runs the code of {ROOT} and would use its registry, but you are in {checkouts[0]}: "
-                "start it by make there, which sets up an environment of its own, or name a registry in WINE_REGISTRY"
-            )
-    return folder

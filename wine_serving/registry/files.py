@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -62,18 +63,30 @@ def digest_of(files: Mapping[str, str]) -> str:
 
 def files_to_publish(directory: Path, name: str) -> dict[str, str]:
     """The files of `directory` by `digest_files`; RegistryError when there are none, or links that lead elsewhere."""
-    for link in (path for path in directory.rglob("*") if path.is_symlink()):
-        raise RegistryError(f"{link} is a link, and a version holds files: put a copy of what it leads to in its place")
-    files = digest_files(directory)
+    with on_disk(directory, "folder"):
+        for link in (path for path in directory.rglob("*") if path.is_symlink()):
+            raise RegistryError(f"{link} is a link, and a version holds files: put a copy of what it leads to there")
+        files = digest_files(directory)
     if not files:
         raise RegistryError(f"{directory} holds no file: there is nothing to publish as {name}")
     return files
 
 
-def check_files(directory: Path, files: Mapping[str, str], sentence: str) -> None:
-    """DigestMismatch with `sentence` when `directory` does not hold exactly `files`."""
-    if digest_files(directory) != files:
+def check_files(directory: Path, digest: str, sentence: str) -> None:
+    """DigestMismatch with `sentence` when `directory` does not hold exactly the files of this digest."""
+    if digest_of(digest_files(directory)) != digest:
         raise DigestMismatch(sentence)
+
+
+@contextlib.contextmanager
+def filling(directory: Path, digest: str, sentence: str) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `directory` once `check_files` finds nothing wrong with it."""
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=directory.parent) as staging:
+        files = Path(staging) / "files"
+        yield files
+        check_files(files, digest, sentence)
+        remove(directory)
+        put_in_place(files, directory)
 
 
 def read_json(path: Path, kind: TypeAdapter[T], remedy: str) -> T | None:

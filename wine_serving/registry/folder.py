@@ -11,40 +11,23 @@ import json
 import logging
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from types import EllipsisType
 from typing import Annotated, Any, Final
 
 from pydantic import StringConstraints, TypeAdapter
 
 from wine_serving.errors import RegistryError, VersionNotFound
-from wine_serving.provenance import current_commit, current_user
-from wine_serving.registry.files import (
-    check_files,
-    digest_of,
-    files_to_publish,
-    on_disk,
-    one_writer,
-    put_in_place,
-    read_json,
-    remove,
-    write_whole,
-)
+from wine_serving.registry.files import check_files, filling, on_disk, one_writer, read_json, remove, write_whole
 from wine_serving.registry.promises import (
     LATEST,
     PRODUCTION,
     AliasMove,
     Record,
-    RunRef,
-    alias_moved,
+    Registry,
     check_aliases,
-    larger_search,
     not_found,
     parse_ref,
-    publish_reason,
 )
 
 _record = TypeAdapter(Record)
@@ -56,44 +39,11 @@ _VERSION: Final = re.compile(r"v(\d+)")
 _log = logging.getLogger(__name__)
 
 
-class FolderRegistry:
+class FolderRegistry(Registry):
     """Versions under `root`. Writers take one lock a collection; readers need none, as every file is replaced whole."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-
-    def publish(
-        self,
-        directory: Path,
-        name: str,
-        *,
-        kind: str,
-        metadata: Mapping[str, Any] | None = None,
-        aliases: Sequence[str] = (),
-        inputs: Sequence[str] = (),
-        run: Any = None,
-    ) -> Record:
-        check_aliases(name, aliases)
-        with self._writing(name):
-            files = files_to_publish(directory, name)
-            record = self._same_content(name, digest_of(files), metadata or {}) or self._commit(
-                directory,
-                Record(
-                    collection=name,
-                    version=f"v{1 + max(self._numbers(name), default=-1)}",
-                    kind=kind,
-                    digest=digest_of(files),
-                    files=files,
-                    created=datetime.now(UTC),
-                    created_by=current_user(),
-                    commit=current_commit(),
-                    run=RunRef.of(run) if run is not None else None,
-                    inputs=tuple(inputs),
-                    metadata=dict(metadata or {}),
-                ),
-            )
-            self._move(name, dict.fromkeys((*aliases, LATEST), record.version), publish_reason(run), current_user())
-        return record
 
     def record(self, ref: str) -> Record:
         name, selector = parsed = parse_ref(ref)
@@ -115,14 +65,11 @@ class FolderRegistry:
         with on_disk(directory):
             check_files(
                 directory,
-                record.files,
+                record.digest,
                 f"the files in {directory} are not those published as {record.ref}: "
                 "restore them from a copy, or publish again and use the new version",
             )
         return directory
-
-    def cached(self, ref: str) -> tuple[Record, Path]:
-        return self.record(ref), self.fetch(ref)  # a folder is its own copy
 
     def records(self, name: str) -> list[Record]:
         found = []
@@ -137,31 +84,19 @@ class FolderRegistry:
         there = {f"v{number}" for number in self._recorded(name)}
         return {alias: version for alias, version in self._standing(name).items() if version in there}
 
-    def move_alias(
-        self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
-    ) -> None:
-        check_aliases(name, [alias])
-        with self._writing(name):
-            self.record(f"{name}:{version}")
-            standing = self.aliases(name).get(alias)
-            if expected is not ... and standing != expected:
-                raise alias_moved(name, alias, standing, expected)
-            self._move(name, {alias: version}, reason, by)
-
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
         return [move for move in self._history(name) if move.alias == alias]
 
     def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
         name = parse_ref(ref).name
         with self._writing(name):
-            self._write_record(self.record(ref).model_copy(update={"evaluation": dict(evaluation)}))
+            self._describe(self.record(ref).model_copy(update={"evaluation": dict(evaluation)}))
 
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:  # noqa: ARG002 - numbers are kept
         with self._writing(record.collection) as collection:
             standing = (collection / f"{record.version}.json").exists() and self.record(record.ref)
             if standing and standing.digest != record.digest:
                 raise RegistryError(f"{self.root} holds another {record.ref}: copy into an empty folder")
-            check_files(files, record.files, f"the files in {files} are not those published as {record.ref}")
             return self._commit(files, record)
 
     def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
@@ -170,9 +105,8 @@ class FolderRegistry:
             history = self._history(name)
             news = [move for move in moves if move not in history]
             if news or (moves and self._standing(name).get(alias) != moves[-1].version):
-                self._write_moves(
-                    name, sorted([*history, *news], key=lambda move: move.when), {alias: moves[-1].version}
-                )
+                history = sorted([*history, *news], key=lambda move: move.when)
+                self._write_moves(name, history, {alias: moves[-1].version})
                 return True
             return False
 
@@ -181,9 +115,6 @@ class FolderRegistry:
         with on_disk(self.root):
             names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
         return [record.ref for name in names for record in self.records(name) if wanted in record.inputs]
-
-    def close(self) -> None:
-        pass  # a folder has none
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Path]:
@@ -196,12 +127,25 @@ class FolderRegistry:
                 remove(half)
             yield collection
 
-    def _same_content(self, name: str, digest: str, metadata: Mapping[str, Any]) -> Record | None:
-        record = next((record for record in self.records(name) if record.digest == digest), None)
-        if record and (search := larger_search(record.metadata, metadata)):
-            record = record.model_copy(update={"metadata": record.metadata | search})
-            self._write_record(record)
-        return record
+    def _publishing(self, name: str, run: Any) -> contextlib.AbstractContextManager[object]:  # noqa: ARG002 - any run may
+        return self._writing(name)
+
+    def _store(self, directory: Path, new: Record, run: Any) -> Record:  # noqa: ARG002 - the record names it
+        version = f"v{1 + max(self._numbers(new.collection), default=-1)}"
+        return self._commit(directory, new.model_copy(update={"version": version}))
+
+    def _describe(self, record: Record) -> None:
+        write_whole(self.root / record.collection / f"{record.version}.json", record.model_dump_json(indent=1))
+
+    @contextlib.contextmanager
+    def _moving(self, name: str, alias: str, version: str) -> Iterator[Record]:  # noqa: ARG002 - one lock is for all
+        with self._writing(name):
+            yield self.record(f"{name}:{version}")
+
+    def _make(self, name: str, moves: Sequence[AliasMove]) -> None:
+        standing = self._standing(name)  # also what was deleted since
+        news = [move.model_copy(update={"previous": standing.get(move.alias)}) for move in moves]
+        self._write_moves(name, [*self._history(name), *news], {move.alias: move.version for move in moves})
 
     def _recorded(self, name: str) -> set[int]:
         """The numbers of the versions that have a record, readable or not."""
@@ -215,30 +159,14 @@ class FolderRegistry:
 
     def _commit(self, files: Path, record: Record) -> Record:
         """Copy the files, then write the record: only then does the version exist."""
-        collection = self.root / record.collection
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=collection) as staging:
-            copy = Path(staging) / "files"
+        directory = self.root / record.collection / record.version
+        sentence = f"the files in {files} are not those published as {record.ref}, or are being changed: run this again"
+        with filling(directory, record.digest, sentence) as copy:
             for path in record.files:
                 (copy / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(files / path, copy / path)
-            check_files(copy, record.files, f"{files} was changed while it was copied: run this again")
-            remove(collection / record.version)
-            put_in_place(copy, collection / record.version)
-        self._write_record(record)
+        self._describe(record)
         return record
-
-    def _write_record(self, record: Record) -> None:
-        write_whole(self.root / record.collection / f"{record.version}.json", record.model_dump_json(indent=1))
-
-    def _move(self, name: str, moves: Mapping[str, str], reason: str, by: str) -> None:
-        aliases, now = self._standing(name), datetime.now(UTC)
-        news = [
-            AliasMove(alias=alias, version=version, previous=aliases.get(alias), when=now, by=by, reason=reason)
-            for alias, version in moves.items()
-            if aliases.get(alias) != version
-        ]
-        if news:
-            self._write_moves(name, [*self._history(name), *news], moves)
 
     def _write_moves(self, name: str, history: list[AliasMove], moved: Mapping[str, str]) -> None:
         """The history first: a move without its reason must not exist."""

@@ -40,14 +40,9 @@ def look_up(settings: Settings) -> Found:
     """What `settings` name, from their registry."""
     if not settings.registry.startswith("wandb:"):
         return _look_up(settings)
-    given = {
-        "WINE_REGISTRY": settings.registry,
-        "WINE_MODEL": settings.model,
-        "WANDB_CACHE_DIR": str(settings.wandb_cache),
-        "WANDB_HTTP_TIMEOUT": str(settings.wandb_timeout),
-    }
-    command = [sys.executable, "-m", "wine_serving.registry.looking"]
-    asked = subprocess.run(command, cwd=ROOT, env=os.environ | given, stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "wine_serving.registry.looking", settings.model_dump_json(exclude={"api_key"})]
+    place = os.environ | {"WANDB_CACHE_DIR": str(settings.wandb_cache)}  # the SDK itself writes there, too
+    asked = subprocess.run(command, cwd=ROOT, env=place, stdout=subprocess.PIPE, text=True, check=False)
     if asked.returncode == 0:
         return Found.model_validate_json(asked.stdout)
     if asked.returncode == REFUSED:
@@ -91,9 +86,9 @@ def _standing(registry: Registry, record: Record) -> tuple[tuple[str, ...], Alia
     return tuple(sorted(alias for alias, version in standing if version == record.version)), promotion
 
 
-def _main() -> int:
+def _main(settings: str) -> int:
     try:
-        sys.stdout.write(_look_up(Settings.from_environment()).model_dump_json())
+        sys.stdout.write(_look_up(Settings.model_validate_json(settings)).model_dump_json())
     except WineServingError as error:
         sys.stdout.write(json.dumps([type(error).__name__, str(error)]))
         return REFUSED
@@ -101,4 +96,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(_main(sys.argv[1]))

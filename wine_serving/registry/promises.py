@@ -5,15 +5,19 @@ A *collection* holds numbered versions (`v0`, `v1`, …) of one thing; a *refere
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import EllipsisType
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from wine_serving.errors import AliasMoved, NothingPromoted, RegistryError, VersionNotFound
+from wine_serving.provenance import current_commit, current_user
+from wine_serving.registry.files import digest_of, files_to_publish
 
 DATASET: Final = "wine-quality-data"
 MODEL: Final = "wine-quality"
@@ -25,7 +29,6 @@ MADE_BY: Final = {
 }
 
 LATEST: Final = "latest"
-CANDIDATE: Final = "candidate"
 PRODUCTION: Final = "production"
 BY_HAND: Final = "somebody in W&B"  # who moved an alias when no registry was told
 
@@ -65,7 +68,7 @@ class Record(BaseModel):
     run: RunRef | None = None
     inputs: tuple[str, ...] = ()  # references, as NAME:vN, to what this version was made from
     metadata: dict[str, Any] = {}
-    evaluation: dict[str, Any] | None = None  # the newest verdict on this version
+    evaluation: dict[str, Any] | None = None  # the newest verdict on this version; what became of this evaluation
     origin: str | None = None  # where in W&B it comes from: wandb:ENTITY/PROJECT/NAME:vN
 
     @property
@@ -87,7 +90,7 @@ class AliasMove(BaseModel):
     reason: str
 
 
-class Registry(Protocol):
+class Registry(ABC):
     """What both backends promise. All methods raise RegistryError or one of its children."""
 
     def publish(
@@ -106,33 +109,58 @@ class Registry(Protocol):
         Content that is there already gives the existing version, unchanged, and only moves the aliases; only the trials
         of a larger search are noted. `run` is the W&B run that made it; `inputs` are the versions it was made from.
         """
-        ...
+        check_aliases(name, aliases)
+        files = files_to_publish(directory, name)
+        with self._publishing(name, run):
+            before = self.aliases(name)
+            record = next((each for each in self.records(name) if each.digest == digest_of(files)), None)
+            if record is None:
+                new = Record(
+                    collection=name,
+                    version="",
+                    kind=kind,
+                    digest=digest_of(files),
+                    files=files,
+                    created=datetime.now(UTC),
+                    created_by=current_user(),
+                    commit=current_commit(),
+                    run=RunRef.of(run) if run is not None else None,
+                    inputs=tuple(inputs),
+                    metadata=dict(metadata or {}),
+                )
+                record = self._store(directory, new, run)
+            elif search := larger_search(record.metadata, metadata or {}):
+                record = record.model_copy(update={"metadata": record.metadata | search})
+                self._describe(record)
+            reason = f"published by {run.job_type}" if run is not None and run.job_type else "published"
+            self._point(record, [*aliases, LATEST], before, reason, current_user())
+        return record
 
+    @abstractmethod
     def record(self, ref: str) -> Record:
         """The record of `NAME:vN` or `NAME:ALIAS`; VersionNotFound when there is none."""
-        ...
 
+    @abstractmethod
     def fetch(self, ref: str, *, run: Any = None) -> Path:
         """A directory with exactly the published bytes, to be read only; DigestMismatch when they were altered.
 
         `run`, where given, is the W&B run that uses the version.
         """
-        ...
 
     def cached(self, ref: str) -> tuple[Record, Path]:
         """The version that `ref` was when it was last fetched on this machine, for the time when W&B is away.
 
-        RegistryUnavailable when there is no such copy.
+        RegistryUnavailable when there is no such copy, DigestMismatch when it was altered.
         """
-        ...
+        return self.record(ref), self.fetch(ref)  # a folder is its own copy
 
+    @abstractmethod
     def records(self, name: str) -> list[Record]:
         """All versions of `name`, oldest first; empty when there is no such collection."""
-        ...
 
+    @abstractmethod
     def aliases(self, name: str) -> dict[str, str]:
         """Alias → `vN`."""
-        ...
 
     def move_alias(
         self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
@@ -141,38 +169,72 @@ class Registry(Protocol):
 
         With `expected` given (`vN`, or None for "not set yet") AliasMoved is raised when the alias stands elsewhere.
         """
-        ...
+        check_aliases(name, [alias])
+        with self._moving(name, alias, version) as record:
+            before = self.aliases(name)
+            if expected is not ... and before.get(alias) != expected:
+                raise alias_moved(name, alias, before.get(alias), expected)
+            self._point(record, [alias], before, reason, by)
 
+    @abstractmethod
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
         """Every move of `alias`, oldest first."""
-        ...
 
+    @abstractmethod
     def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
         """Keep `evaluation` as the newest verdict in the version's record."""
-        ...
 
+    @abstractmethod
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
         """Take in a version of another registry with its own time, author, commit, run and evaluation.
 
         `inputs` are the versions here that correspond to the record's. A folder keeps the version's number and with it
         the record as it is; W&B gives the next one.
         """
-        ...
 
+    @abstractmethod
     def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
         """Take in moves of another registry, oldest first, and let `alias` stand where the last one points.
 
         Whether there was anything new in them.
         """
-        ...
 
+    @abstractmethod
     def used_by(self, ref: str) -> list[str]:
         """The versions, as `NAME:vN`, that were made from this one."""
-        ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a folder has none
         """End helper processes; they start again when the registry is used again."""
-        ...
+
+    def _point(self, record: Record, aliases: Sequence[str], before: Mapping[str, str], reason: str, by: str) -> None:
+        version, now = record.version, datetime.now(UTC)
+        moves = [
+            AliasMove(alias=alias, version=version, previous=before.get(alias), when=now, by=by, reason=reason)
+            for alias in dict.fromkeys(aliases)
+            if before.get(alias) != version
+        ]
+        if moves:
+            self._make(record.collection, moves)
+
+    @abstractmethod
+    def _publishing(self, name: str, run: Any) -> AbstractContextManager[object]:
+        """While `run` publishes a version of `name`."""
+
+    @abstractmethod
+    def _store(self, directory: Path, new: Record, run: Any) -> Record:
+        """Keep the files and the record, under the next number."""
+
+    @abstractmethod
+    def _describe(self, record: Record) -> None:
+        """Keep the metadata of a version that is there."""
+
+    @abstractmethod
+    def _moving(self, name: str, alias: str, version: str) -> AbstractContextManager[Record]:
+        """While one alone moves `alias` to a version: its record."""
+
+    @abstractmethod
+    def _make(self, name: str, moves: Sequence[AliasMove]) -> None:
+        """Move aliases to one version, and keep the moves."""
 
 
 class Ref(NamedTuple):
@@ -230,11 +292,6 @@ def alias_moved(name: str, alias: str, standing: str | None, expected: str | Non
         f"{name}:{alias} is {standing or 'not set'}, not {expected or 'unset'} as it was before: "
         "somebody moved it meanwhile; look at its history and run this again"
     )
-
-
-def publish_reason(run: Any) -> str:
-    """Why aliases move when something is published."""
-    return f"published by {run.job_type}" if run is not None and run.job_type else "published"
 
 
 def larger_search(standing: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,34 +1,22 @@
 """A registry in a W&B project: collections are artifact collections, versions are artifacts, aliases are W&B's own.
 
 What a record holds beside W&B's own fields lies in the artifact's metadata under the key `registry`, together with
-every move of an alias to this version; the card is the artifact's description. Metadata is no part of the digest.
+every move of an alias to this version; the card is the artifact's description. Metadata is no part of the digest. W&B
+replaces it as a whole: of two who change that of one version between the same two requests, one is forgotten.
 """
 
 import contextlib
 import logging
-import tempfile
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wine_serving.errors import AliasMoved, RegistryError, RegistryUnavailable, VersionNotFound
-from wine_serving.provenance import current_commit, current_user
 from wine_serving.registry import claims
-from wine_serving.registry.files import (
-    check_files,
-    digest_files,
-    digest_of,
-    files_to_publish,
-    on_disk,
-    one_writer,
-    put_in_place,
-    remove,
-    write_whole,
-)
+from wine_serving.registry.files import check_files, digest_files, digest_of, filling, on_disk, one_writer, write_whole
 from wine_serving.registry.promises import (
     BY_HAND,
     DATASET,
@@ -38,13 +26,11 @@ from wine_serving.registry.promises import (
     PRODUCTION,
     AliasMove,
     Record,
+    Registry,
     RunRef,
-    alias_moved,
     check_aliases,
-    larger_search,
     not_found,
     parse_ref,
-    publish_reason,
 )
 from wine_serving.registry.wandb_sdk import Project
 
@@ -53,6 +39,16 @@ if TYPE_CHECKING:
 
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
+KEPT: Final = {
+    "digest",
+    "files",
+    "created",
+    "created_by",
+    "commit",
+    "run",
+    "inputs",
+    "evaluation",
+}  # of a record, there
 
 _log = logging.getLogger(__name__)
 
@@ -75,11 +71,11 @@ class Entry(BaseModel):
     synced_from: str | None = None  # what the version is called in the registry from which it came
 
     def as_data(self) -> dict[str, Any]:
-        """As it lies in the metadata; `pending`, unknown to older readers, only where a move was cut off."""
-        return self.model_dump(mode="json", exclude=None if self.pending else {"pending"})
+        """As it lies in the metadata."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
-class WandbRegistry:
+class WandbRegistry(Registry):
     """Versions in the W&B project `place` (ENTITY/PROJECT); what was fetched is kept, by digest, in `cache`.
 
     With `link`, a version that becomes production is also linked into that collection of the organisation's registry.
@@ -96,48 +92,6 @@ class WandbRegistry:
     def __str__(self) -> str:
         return str(self._project)
 
-    def publish(
-        self,
-        directory: Path,
-        name: str,
-        *,
-        kind: str,
-        metadata: Mapping[str, Any] | None = None,
-        aliases: Sequence[str] = (),
-        inputs: Sequence[str] = (),
-        run: Any = None,
-    ) -> Record:
-        check_aliases(name, aliases)
-        with on_disk(directory, "folder"):
-            files = files_to_publish(directory, name)
-        if run is not None:
-            self._project.check_run(run)
-        artifacts = self._artifacts(name)
-        artifact = _with_digest(artifacts, digest_of(files))
-        at_once: tuple[str, ...] = ()
-        if artifact is None:
-            entry = Entry(
-                digest=digest_of(files),
-                files=files,
-                created=datetime.now(UTC),
-                created_by=current_user(),
-                commit=current_commit(),
-                inputs=tuple(inputs),
-            )
-            with self._project.run() if run is None else contextlib.nullcontext(run) as maker:
-                made = self._log(maker, directory, name, kind, metadata or {}, entry)
-            artifact = _with_digest(self._artifacts(name), entry.digest) or made
-            if artifact.version == made.version:
-                at_once = (LATEST,)
-            else:  # somebody published the same bytes meanwhile
-                self._project.delete(made)
-        elif search := larger_search(artifact.metadata, metadata or {}):
-            self._project.describe(artifact, search)
-        moved = self._move(
-            artifact, [*aliases, LATEST], _standing(artifacts), publish_reason(run), current_user(), at_once=at_once
-        )
-        return _record(moved)
-
     def record(self, ref: str) -> Record:
         return self._resolve(ref)[1]
 
@@ -146,10 +100,11 @@ class WandbRegistry:
             self._project.check_run(run)
         artifact, record = self._resolve(ref)
         if run is not None:
-            self._project.use(run, record.ref)
+            with self._project.talking():
+                run.use_artifact(f"{self.place}/{record.ref}")
         directory = self._cache / record.digest
         with one_writer(self._cache, "WANDB_CACHE_DIR"):
-            if digest_files(directory) != record.files:
+            if digest_of(digest_files(directory)) != record.digest:
                 self._download(artifact, record, directory)
             kept = self._cache / record.collection
             kept.mkdir(exist_ok=True)
@@ -165,9 +120,7 @@ class WandbRegistry:
             raise RegistryUnavailable(f"no verified copy of {ref} is kept in {self._cache}") from None
         directory = self._cache / record.digest
         with on_disk(directory, "WANDB_CACHE_DIR"):
-            intact = digest_files(directory) == record.files
-        if not intact:
-            raise RegistryUnavailable(f"the copy of {record.ref} in {directory} was altered")
+            check_files(directory, record.digest, f"the copy of {record.ref} in {directory} was altered")
         return record, directory
 
     def records(self, name: str) -> list[Record]:
@@ -175,23 +128,6 @@ class WandbRegistry:
 
     def aliases(self, name: str) -> dict[str, str]:
         return _standing(self._artifacts(name))
-
-    def move_alias(
-        self, name: str, alias: str, version: str, *, reason: str, by: str, expected: str | EllipsisType | None = ...
-    ) -> None:
-        check_aliases(name, [alias])
-        artifact = self._artifact(f"{name}:{version}")
-        with claims.claimed(self._project, artifact, alias):
-            before = self.aliases(name)
-            if expected is not ... and before.get(alias) != expected:
-                raise alias_moved(name, alias, before.get(alias), expected)
-            if alias not in self._move(artifact, [alias], before, reason, by, expected=expected).aliases:
-                raise AliasMoved(
-                    f"{name}:{alias} is {self.aliases(name).get(alias) or 'not set'} after it was moved to {version}: "
-                    "somebody moved it meanwhile, or W&B protects it; look at its history and run this again"
-                )
-            if self._link and (name, alias) == (MODEL, PRODUCTION):
-                self._project.link(artifact, self._link, PRODUCTION)
 
     def history(self, name: str, alias: str = PRODUCTION) -> list[AliasMove]:
         artifacts = self._artifacts(name)
@@ -216,14 +152,9 @@ class WandbRegistry:
 
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
         with on_disk(files, "folder"):
-            check_files(files, record.files, f"the files in {files} are not those published as {record.ref}")
-        entry = Entry(
-            **record.model_dump(include={"digest", "files", "created", "created_by", "commit", "evaluation"}),
-            inputs=tuple(inputs),
-            synced_from=record.ref,
-        )
+            check_files(files, record.digest, f"the files in {files} are not those published as {record.ref}")
         with self._project.run(resume=record.run.id if record.run else None) as run:
-            return _record(self._log(run, files, record.collection, record.kind, record.metadata, entry))
+            return _record(self._log(files, record.model_copy(update={"inputs": tuple(inputs)}), run, record.ref))
 
     def adopt_moves(self, name: str, alias: str, moves: Sequence[AliasMove]) -> bool:
         check_aliases(name, [alias])
@@ -243,8 +174,9 @@ class WandbRegistry:
 
     def used_by(self, ref: str) -> list[str]:
         artifact, record = self._resolve(ref)
-        made = [_record(each) for each in self._project.made_from(artifact) if OURS in each.metadata]
-        return sorted({each.ref for each in made if record.ref in each.inputs})
+        with self._project.talking():
+            logged = [each for run in artifact.used_by() for each in run.logged_artifacts()]
+        return sorted({made.ref for made in map(_record, filter(_is_ours, logged)) if record.ref in made.inputs})
 
     def close(self) -> None:
         self._project.close()
@@ -274,50 +206,65 @@ class WandbRegistry:
         ours = [each for each in self._project.artifacts(KINDS[name], name) if _is_ours(each)]
         return sorted(ours, key=lambda each: int(each.version[1:]))
 
-    def _log(
-        self, run: Any, directory: Path, name: str, kind: str, metadata: Mapping[str, Any], entry: Entry
-    ) -> "wandb.Artifact":
+    @contextlib.contextmanager
+    def _publishing(self, name: str, run: Any) -> Iterator[None]:  # noqa: ARG002 - several may at once
+        if run is not None:
+            self._project.check_run(run)
+        yield
+
+    def _store(self, directory: Path, new: Record, run: Any) -> Record:
+        with self._project.run() if run is None else contextlib.nullcontext(run) as maker:
+            made = self._log(directory, new, maker)
+        first = next((each for each in self.records(new.collection) if each.digest == new.digest), _record(made))
+        if first.version != made.version:  # somebody published the same bytes meanwhile
+            with self._project.talking():
+                made.delete(delete_aliases=True)
+        return first
+
+    def _log(self, directory: Path, record: Record, run: Any, synced_from: str | None = None) -> "wandb.Artifact":
         """Log the files with what we keep beside them as an artifact of `run`; W&B moves `latest` to it at once."""
-        entry = entry.model_copy(update={"run": RunRef.of(run)})
-        noted = {**metadata, OURS: entry.as_data()}
-        return self._project.log(run, directory, name, kind, noted, entry.inputs)
+        ours = record.model_dump(include=KEPT) | {"run": RunRef.of(run), "synced_from": synced_from}
+        metadata = record.metadata | {OURS: Entry.model_validate(ours).as_data()}
+        return self._project.log(run, directory, record.collection, record.kind, metadata, record.inputs)
 
-    def _move(
-        self,
-        artifact: "wandb.Artifact",
-        aliases: Sequence[str],
-        before: Mapping[str, str],
-        reason: str,
-        by: str,
-        *,
-        at_once: Sequence[str] = (),
-        expected: str | EllipsisType | None = ...,
-    ) -> "wandb.Artifact":
-        """Point `aliases` at `artifact`, and keep from where, who, when and why in its metadata; as it is afterwards.
+    def _describe(self, record: Record) -> None:
+        self._project.describe(self._artifact(record.ref), record.metadata)
 
-        The reason comes first, as pending, and counts while the alias is here; for good it is kept of those that stand
-        here when they are read back. So no move is without its reason, and none is told that was only meant. W&B
-        itself has moved the aliases in `at_once`.
-        """
-        name, version = artifact.name.split(":")[0], artifact.version
-        moved = [alias for alias in dict.fromkeys(aliases) if before.get(alias) != version]
-        if not moved:
-            return artifact
-        now = datetime.now(UTC)
-        news = [
-            AliasMove(alias=alias, version=version, previous=before.get(alias), when=now, by=by, reason=reason)
-            for alias in moved
-        ]
+    @contextlib.contextmanager
+    def _moving(self, name: str, alias: str, version: str) -> Iterator[Record]:
         artifact = self._artifact(f"{name}:{version}")
-        self._note(artifact, moves=_moves(artifact), pending=tuple(news))
+        with claims.claimed(self._project, artifact, alias):
+            yield _record(artifact)
+            if (stands := self.aliases(name).get(alias)) != artifact.version:
+                raise AliasMoved(
+                    f"{name}:{alias} is {stands or 'not set'} and did not move to {artifact.version}: "
+                    "somebody moved it meanwhile, or W&B protects it; look at its history and run this again"
+                )
+            if self._link and (name, alias) == (MODEL, PRODUCTION):
+                with self._project.talking():
+                    artifact.link(self._link, aliases=[PRODUCTION])
+
+    def _make(self, name: str, moves: Sequence[AliasMove]) -> None:
+        """Move the aliases that stand where they stood, and keep from where, who, when and why in the metadata.
+
+        The moves come first, as pending, and count while the alias is here; for good those are kept that stand here
+        when they are read back. So no move is without its reason, and none is told that was only meant. At every upload
+        W&B moves `latest` itself: there it is here already, or at a newer version, where it stays.
+        """
+        artifact = self._artifact(f"{name}:{moves[0].version}")
+        self._note(artifact, moves=_moves(artifact), pending=tuple(moves))
         try:
-            if expected is not ... and (stands := self.aliases(name).get(moved[0])) != expected:
-                raise alias_moved(name, moved[0], stands, expected)
-            self._project.point(artifact, {*moved} - {*at_once})
+            artifacts = self._project.artifacts(KINDS[name], name)
+            ours = [each for each in artifacts if _is_ours(each)]
+            for each in ours:  # what is left of who was stopped after a move: the alias is about to leave it
+                if each.version != artifact.version and len(made := _moves(each)) > len(_entry(each).moves):
+                    self._note(each, moves=made, pending=tuple({*_entry(each).pending} - {*made}))
+            stands = _standing(ours) | {LATEST: _standing(artifacts).get(LATEST)}
+            left = {move.alias for move in moves if stands.get(move.alias) in (move.previous, None)}
+            self._project.point(artifact, left)
         finally:
-            artifact = self._artifact(f"{name}:{version}")
+            artifact = self._artifact(f"{name}:{moves[0].version}")
             self._note(artifact, moves=_moves(artifact), pending=())
-        return artifact
 
     def _note(self, artifact: "wandb.Artifact", **changes: Any) -> None:
         """Change our part of the artifact's metadata."""
@@ -325,19 +272,10 @@ class WandbRegistry:
         self._project.describe(artifact, {OURS: entry.as_data()})
 
     def _download(self, artifact: "wandb.Artifact", record: Record, directory: Path) -> None:
-        """Fetch the files to `directory`, which comes into being only when all of them are the published ones."""
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._cache) as staging:
-            files = Path(staging) / "files"
+        sentence = f"the files that {self} sends are not those published as {record.ref}: "
+        with filling(directory, record.digest, f"{sentence}publish again and use the new version") as files:
             if not self._project.download(artifact, files):
                 raise self._not_found(record.ref)
-            check_files(
-                files,
-                record.files,
-                f"the files that {self} sends are not those published as {record.ref}: "
-                "publish again and use the new version",
-            )
-            remove(directory)
-            put_in_place(files, directory)
 
 
 def _entry(artifact: "wandb.Artifact") -> Entry:
@@ -348,11 +286,6 @@ def _entry(artifact: "wandb.Artifact") -> Entry:
             f"W&B's metadata of {artifact.name} cannot be read ({error.errors(include_url=False)[0]['msg']}): "
             f"put back what was under {OURS!r}, or publish again and use the new version"
         ) from None
-
-
-def _with_digest(artifacts: Sequence["wandb.Artifact"], digest: str) -> "wandb.Artifact | None":
-    """The oldest of them with these bytes."""
-    return next((each for each in artifacts if _entry(each).digest == digest), None)
 
 
 def _is_ours(artifact: "wandb.Artifact") -> bool:
@@ -378,7 +311,7 @@ def _record(artifact: "wandb.Artifact") -> Record:
         origin=f"wandb:{artifact.entity}/{artifact.project}/{name}:{artifact.version}",
         kind=artifact.type,
         metadata={key: value for key, value in artifact.metadata.items() if key != OURS},
-        **_entry(artifact).model_dump(exclude={"moves", "pending", "synced_from"}),
+        **_entry(artifact).model_dump(include=KEPT),
     )
 
 

@@ -42,37 +42,26 @@ NO_KEY: Final = (
     "there is no W&B key on this machine: run `wandb login`, or set WANDB_API_KEY (in CI from a secret), "
     "or choose WINE_REGISTRY=folder:artifacts/registry"
 )
-KEY_REFUSED: Final = "the server does not accept the key: make a new one and run `wandb login --relogin`"
-NO_ACCESS: Final = "the key may not do this there: ask for access to the project, or use another key"
-NO_PLACE: Final = (
-    "there is no such entity or project, or the key cannot see it: correct WINE_REGISTRY; when the entity is right, "
-    "`make pipeline` makes the project"
-)
-NO_ORGANISATION: Final = "the account belongs to no organisation with a registry: unset WINE_REGISTRY_LINK"
 REFUSALS: Final = {  # what W&B's answer looks like → what it means
-    r"not logged in|\b401\b": KEY_REFUSED,
-    r"permission|\b403\b": NO_ACCESS,
-    r"entity .*not found|not found under entity|run .*not found": NO_PLACE,
-    r"organization": NO_ORGANISATION,
+    r"not logged in|\b401\b": "the server does not accept the key: make a new one and run `wandb login --relogin`",
+    r"permission|\b403\b": "the key may not do this there: ask for access to the project, or use another key",
+    r"entity .*not found|not found under entity|run .*not found": (
+        "there is no such entity or project, or the key cannot see it: correct WINE_REGISTRY; when the entity is "
+        "right, `make pipeline` makes the project"
+    ),
+    r"organization": "the account belongs to no organisation with a registry: unset WINE_REGISTRY_LINK",
 }
-
-
 NOTHING_THERE: Final = "artifact membership|Unable to parse|Could not find run"
 
 
 def prepare_environment() -> None:
     """Set W&B's variables for this process and those that it starts: quiet, and offline where nobody is logged in."""
-    _set_defaults(DEFAULTS)
+    os.environ.update(DEFAULTS | dict(os.environ))
     if not has_login():
         os.environ.setdefault("WANDB_MODE", "offline")
     _home()
     if commit := current_commit():
         os.environ.setdefault("WANDB_GIT_COMMIT", commit)
-
-
-def _set_defaults(variables: Mapping[str, str]) -> None:
-    for name, default in variables.items():
-        os.environ.setdefault(name, default)
 
 
 def _home() -> Path:
@@ -140,7 +129,7 @@ class Project:
         self.place = place
         self._patience = patience
         self._api: wandb.Api | None = None
-        _set_defaults(QUIET)
+        os.environ.update(QUIET | dict(os.environ))
 
     def __str__(self) -> str:
         return f"W&B project {self.place}"
@@ -193,16 +182,6 @@ class Project:
         with self._asking() as api:
             return list(api.artifacts(kind, f"{self.place}/{name}"))
         return []
-
-    def made_from(self, artifact: "wandb.Artifact") -> list["wandb.Artifact"]:
-        """What the runs that used `artifact` logged."""
-        with self.talking():
-            return [each for run in artifact.used_by() for each in run.logged_artifacts()]
-
-    def use(self, run: Any, ref: str) -> None:
-        """Tell W&B that `run` uses a version."""
-        with self.talking():
-            run.use_artifact(f"{self.place}/{ref}")
 
     def check_run(self, run: Any) -> None:
         """RegistryError when `run` is recorded elsewhere, so that it can use and log nothing here."""
@@ -274,21 +253,11 @@ class Project:
             artifact._add_aliases(set(aliases), where)  # noqa: SLF001
             artifact._delete_aliases(set(take_away), where)  # noqa: SLF001
 
-    def delete(self, artifact: "wandb.Artifact") -> None:
-        """Delete a version."""
-        with self.talking():
-            artifact.delete(delete_aliases=True)
-
     def describe(self, artifact: "wandb.Artifact", metadata: Mapping[str, Any]) -> None:
         """Change some of the artifact's metadata."""
         with self.talking():
             artifact.metadata = {**artifact.metadata, **metadata}
             artifact.save()
-
-    def link(self, artifact: "wandb.Artifact", collection: str, alias: str) -> None:
-        """Link `artifact` into a collection of the organisation's registry."""
-        with self.talking():
-            artifact.link(collection, aliases=[alias])
 
     def download(self, artifact: "wandb.Artifact", target: Path) -> bool:
         """Fetch the files of `artifact` into `target`; False when it was deleted since it was found.

@@ -1,0 +1,71 @@
+"""One call of the API: what its head says, before its body is read."""
+
+import re
+import time
+from random import getrandbits
+from typing import Any, Final
+
+from starlette.types import Scope
+
+from wine_serving.errors import RequestRefused
+from wine_serving.predictions import PURPOSES, Origin, Trace
+from wine_serving.schema import MEASUREMENTS
+
+_OWN_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context
+_CLOUD_TRACE: Final = re.compile(rb"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=\d)?")
+
+
+class Call:
+    """Its id (the caller's own, where that can be one), its path below the root, its headers, and when it came in."""
+
+    __slots__ = ("headers", "id", "path", "query", "started")
+
+    def __init__(self, scope: Scope) -> None:
+        self.started = time.perf_counter()
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        own = self.headers.get(b"x-request-id")
+        self.id = own.decode() if own and _OWN_ID.fullmatch(own) else f"{getrandbits(128):032x}"
+        self.path: str = scope["path"].removeprefix(scope["root_path"])
+        self.query: bytes = scope["query_string"]
+
+    def seconds(self) -> float:
+        """Time since the call came in."""
+        return time.perf_counter() - self.started
+
+    def check_body(self, kinds: tuple[bytes, ...]) -> None:
+        """RequestRefused (415) where the head announces another body than one of these kinds, as it is, in UTF-8."""
+        kind, _, parameter = self.headers.get(b"content-type", b"").lower().partition(b";")
+        charset = parameter.strip().removeprefix(b"charset=").strip(b'"')
+        if kind.strip() not in kinds:
+            known = " or ".join(each.decode() for each in kinds)
+            raise RequestRefused(415, f"Content-Type must say what the body is: {known}")
+        if charset not in (b"", b"utf-8", b"utf8"):
+            raise RequestRefused(415, "the body must be in UTF-8: send it so, with charset=utf-8 or no charset")
+        if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise RequestRefused(415, "a compressed body is not taken: send it as it is, without Content-Encoding")
+
+    def origin(self) -> Origin:
+        """What the prediction log keeps of the call."""
+        said = self.headers.get(b"x-wine-purpose", b"user").decode("latin-1")
+        if said not in PURPOSES:
+            raise RequestRefused(400, f"X-Wine-Purpose must be one of {', '.join(PURPOSES)}")
+        purpose: Any = said
+        return Origin(self.id, purpose, self._assumed(), self.seconds(), self._trace())
+
+    def _assumed(self) -> list[str]:
+        given = self.headers.get(b"x-wine-assumed")
+        if given is None:
+            return []
+        names = [name.strip() for name in given.decode("latin-1").split(",")]
+        if not {*names} <= {*MEASUREMENTS}:
+            raise RequestRefused(400, f"X-Wine-Assumed may name, separated by commas, {', '.join(MEASUREMENTS)}")
+        return names
+
+    def _trace(self) -> Trace | None:
+        """The trace of the `traceparent` or `X-Cloud-Trace-Context` header, if there is a valid one."""
+        if found := _TRACEPARENT.fullmatch(self.headers.get(b"traceparent", b"")):
+            return Trace(found[1].decode(), found[2].decode())
+        if found := _CLOUD_TRACE.fullmatch(self.headers.get(b"x-cloud-trace-context", b"")):
+            return Trace(found[1].decode(), f"{int(found[2]):016x}" if found[2] else None)
+        return None
