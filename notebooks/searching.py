@@ -9,7 +9,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -65,6 +65,8 @@ def read_space(path: Path) -> Space:
         raise Refused(f"SPACE={path} cannot be read: {error}") from None
     if not isinstance(space, dict) or not all(isinstance(each, dict) for each in space.values()):
         raise Refused(f"SPACE={path} must name estimators, and of each the parameters with their values")
+    if not any(space.values()):
+        raise Refused(f"SPACE={path} leaves nothing to choose: name a parameter of an estimator, and its values")
     for estimator, choices in space.items():
         checked(TRAINING, {"estimator": estimator})
         for name, where in choices.items():
@@ -90,18 +92,18 @@ def default_settings() -> Settings:
     return {name: known[name] for name in names}
 
 
+def whole(settings: Settings) -> Settings:
+    """With the defaults of what is not named, as training takes them."""
+    return default_settings() | settings
+
+
 def fit(settings: Settings, train: pd.DataFrame, folds: NDArray[np.int64], seed: int) -> Tried:
-    """Fit on all folds but one, in one thread, and predict that one, in turn."""
+    """Fit on all folds but one, in one thread, and predict that one, in turn; `settings` name every parameter."""
     begun, found = time.process_time(), []
-    defaults = {
-        "n_estimators": 1,
-        "min_samples_leaf": 1,
-        "max_features": 1,
-    }  # of those that the estimator does not take
     with threadpool_limits(1):
         for fold in np.unique(folds):
             known, held_out = train[folds != fold], train[folds == fold]
-            model = recipes.recipe(settings["estimator"], defaults | settings, seed).fit(known, known[TARGET])
+            model = recipes.recipe(settings["estimator"], settings, seed).fit(known, known[TARGET])
             found.append(float(np.sqrt(np.mean((held_out[TARGET] - model.predict(held_out)) ** 2))))
         exported = export_onnx.export(model)
     return {
@@ -197,7 +199,7 @@ class Study:
             while missing > 0 or waiting:
                 while missing > 0 and len(waiting) < ahead:
                     trial, settings = self.ask(seed)
-                    future = client.submit(fit, settings, wines, folds, seed, pure=False)
+                    future = client.submit(fit, whole(settings), wines, folds, seed, pure=False)
                     waiting[future] = trial
                     ready.add(future)
                     missing -= 1
@@ -221,7 +223,7 @@ class Study:
             with connected() as client:
                 wines = train[[*INPUTS, TARGET]]
                 futures = {
-                    key: client.submit(fit, each[one], wines, repeats[two], seed, pure=False)
+                    key: client.submit(fit, whole(each[one]), wines, repeats[two], seed, pure=False)
                     for key, (one, two) in missing.items()
                 }
                 kept = kept | {key: future.result()["rmse"] for key, future in futures.items()}
@@ -231,6 +233,7 @@ class Study:
     def write_found(self, settings: Settings, dataset: str, seed: int) -> Path:
         """The profile that `make train PROFILE=found` trains: these settings, and from which search they are."""
         named = {"dataset": dataset, **settings, "seed": seed, "trials": len(self._ended()), "search": self.name}
+        named |= {"publish_as": "candidate"}
         text = f"# Found by 06_search; `make train PROFILE=found` trains it.\nversion: {VERSION}\n"
         path = self._place / "found.yaml"
         path.write_text(text + yaml.safe_dump({"03_training": named}, sort_keys=False), encoding="utf-8")
@@ -285,12 +288,27 @@ def _row(trial: Any) -> dict[str, Any]:
 
 
 def described(settings: Settings) -> str:
-    """Settings in a line."""
-    return ", ".join([settings["estimator"], *(f"{name} {value:.4g}" for name, value in _numbers(settings))])
+    """Settings in a line.
+
+    >>> described({"estimator": "extra_trees", "max_features": 4}), described(default_settings())
+    ('extra_trees, max_features 4', 'the defaults')
+    """
+    if settings == default_settings():
+        return "the defaults"
+    values = (f"{name} {value:.4g}" for name, value in settings.items() if name != "estimator")
+    return ", ".join([settings["estimator"], *values])
 
 
-def _numbers(settings: Settings) -> Iterator[tuple[str, float]]:
-    return ((name, value) for name, value in settings.items() if name != "estimator")
+def in_words(where: Any) -> str:
+    """Where a parameter may lie.
+
+    >>> in_words([2, 3]), in_words({"log": [5, 40]})
+    ('2 or 3', '5 to 40, by magnitude')
+    """
+    if isinstance(where, list):
+        return " or ".join(map(str, where))
+    ((kind, (low, high)),) = where.items()
+    return f"{low} to {high}{', by magnitude' if kind == 'log' else ''}"
 
 
 def track(group: str, row: Mapping[str, Any], summary: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wine_serving.assessing import GOOD, Assessments, Assessor
+from wine_serving.assessing import GOOD, GRADES, Assessments, Assessor
 from wine_serving.parts import Batch, Part, measured, read
 from wine_serving.schema import MEASUREMENTS, SEGMENT, SEGMENTS, possible, refusals
 
@@ -24,7 +24,7 @@ SCORED: Final = "scored"
 REFUSED: Final = "refused"
 UNFINISHED: Final = "_unfinished"  # who reads a folder of Parquet files passes over what begins with _
 OURS: Final = (
-    *("quality", "low", "high", "grade", "share", f"at_least_{GOOD}", "unusual", "outside"),
+    *("quality", "low", "high", "grade", "share", "probabilities", f"at_least_{GOOD}", "unusual", "outside"),
     *("model_version", "model_digest"),
 )
 REFUSALS: Final = pa.schema(
@@ -106,6 +106,7 @@ def with_assessment(rows: pa.RecordBatch, found: Assessments, job: Job) -> pa.Ta
         "high": found.high,
         "grade": found.grade.astype(np.int8),
         "share": found.share,
+        "probabilities": pa.FixedSizeListArray.from_arrays(found.probabilities.ravel(), len(GRADES)),
         f"at_least_{GOOD}": found.good,
         "unusual": found.unusual,
         "outside": pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), names),

@@ -91,8 +91,9 @@ def test_search_ends_with_a_profile_and_publishes_nothing(
         "seed": 0,
         "trials": 6,
         "search": cells["study"].name,
+        "publish_as": "candidate",
     }
-    record = Cells("03_training", **(planned | {"n_estimators": 5})).run()["record"]
+    record = Cells("03_training", **(planned | {"n_estimators": 5, "publish_as": None})).run()["record"]
     assert record.metadata["search"] == {"trials": 6, "name": cells["study"].name}
     more = search(space, n_trials=8)
     assert more["trials"][:6]["settings"].tolist() == cells["trials"]["settings"].tolist()
@@ -173,7 +174,8 @@ def test_killed_worker_costs_its_trial_only(on_cluster: Cluster, study: searchin
 
 BAD_SPACES = {
     "unknown parameter": ("random_forest: {n_leaves: [3]}", "03_training has no parameter n_leaves; it has"),
-    "unknown estimator": ("oracle: {}", "03_training: estimator='oracle' is refused"),
+    "nothing to choose": ("voting: {}", "leaves nothing to choose: name a parameter"),
+    "unknown estimator": ("oracle: {n_estimators: [3]}", "03_training: estimator='oracle' is refused"),
     "impossible value": ("random_forest: {n_estimators: [0, 5]}", "03_training: n_estimators=0 is refused"),
     "impossible end": ("random_forest: {max_features: {range: [2, 40]}}", "03_training: max_features=40 is refused"),
     "ends turned round": (

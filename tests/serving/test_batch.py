@@ -82,6 +82,7 @@ def test_rows_are_given_back_with_what_the_api_says_of_them(
     assert found["high"].tolist() == [each["interval"]["high"] for each in said]
     assert found["grade"].tolist() == [each["grade"]["value"] for each in said]
     assert found["share"].tolist() == [each["grade"]["share"] for each in said]
+    assert [each.tolist() for each in found["probabilities"]] == [[*each["probabilities"].values()] for each in said]
     assert found["at_least_7"].tolist() == [each["at_least_7"] for each in said]
     assert found["unusual"].tolist() == [bool(each["warnings"]) for each in said]
     outside = [[one["field"] for one in each["warnings"] if one["field"]] for each in said]
