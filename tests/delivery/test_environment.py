@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 TARGETS = re.findall(
     r"\w+",
-    "pipeline data eda train evaluate serve api ui lab promote rollback compare test check bench images deploy sync",
+    "pipeline data eda train evaluate search score serve api ui lab promote rollback compare test check bench images "
+    "deploy sync",
 )
 TOP_LEVEL = {
     *("notebooks", "wine_serving", "wine_ui", "tests", "requirements", "environment.yml", "Dockerfile.api"),
