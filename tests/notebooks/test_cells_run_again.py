@@ -12,7 +12,11 @@ from parameters import declared
 from tests import frozen
 from tests.conftest import ROOT
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LONG = ("06_search",)  # half a minute: asked for by -m delivery
+NOTEBOOKS = [
+    pytest.param(path, marks=[pytest.mark.delivery] if path.stem in LONG else [], id=path.stem)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+]
 FEW = {"n_resamples": 100, "n_trees": 2, "n_estimators": 5, "n_folds": 2}  # what this need not know exactly
 FEW |= {"n_trials": 2, "n_best": 1, "n_repeats": 1}
 SPACE = "random_forest: {n_estimators: [3, 5], min_samples_leaf: [9], max_features: [2]}"
@@ -26,7 +30,7 @@ def said(cell: Any) -> str:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS)
 def test_every_cell_can_be_run_twice(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one twice in a row, from the first to the last."""
     monkeypatch.setenv("WINE_REGISTRY", f"folder:{frozen.unpack_registry(tmp_path)}")

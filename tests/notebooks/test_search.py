@@ -67,19 +67,37 @@ def dataset(notebook_environment: None, folder: FolderRegistry, tmp_path: Path) 
     return folder
 
 
+class Watched:
+    """Pandas, noting which files are read."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(pd, name)
+
+    def read_parquet(self, path: Path) -> pd.DataFrame:
+        self.opened.append(path.name)
+        return pd.read_parquet(path)
+
+
 def search(space: Path, **given: object) -> Cells:
     """The whole notebook, with its results beside the space."""
-    return Cells("06_search", **(FEW | {"space": str(space), "kept_in": str(space.parent / "kept")} | given)).run()
+    given = FEW | {"space": str(space), "kept_in": str(space.parent / "kept")} | given
+    cells = Cells("06_search", **given).run(before="begin")
+    cells.names["pd"] = Watched()
+    return cells.run()
 
 
 @pytest.mark.usefixtures("on_cluster")
 def test_search_ends_with_a_profile_and_publishes_nothing(
     dataset: FolderRegistry, space: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trained by name, with its search and the number of its trials; more trials later are only those that lack."""
+    """Only training wines are read. What is found is trained by name; more trials later are only those that lack."""
     before = {name: dataset.aliases(name) for name in (DATASET, MODEL)}
     cells = search(space)
     assert {name: dataset.aliases(name) for name in (DATASET, MODEL)} == before
+    assert cells["pd"].opened == ["train.parquet"]
     assert len(cells["trials"]) == 6
     assert cells["trials"]["settings"][0] == searching.default_settings()
     found = space.parent / "kept" / "found.yaml"
@@ -99,26 +117,6 @@ def test_search_ends_with_a_profile_and_publishes_nothing(
     assert more["trials"][:6]["settings"].tolist() == cells["trials"]["settings"].tolist()
     assert more["trials"][:6]["rmse"].tolist() == cells["trials"]["rmse"].tolist()
     assert len(more["trials"]) == 8
-
-
-@pytest.mark.usefixtures("on_cluster", "dataset")
-def test_only_training_wines_are_read(space: Path) -> None:
-    """Neither test nor calibration wines are opened."""
-    opened: list[str] = []
-    cells = Cells("06_search", **(FEW | {"space": str(space), "kept_in": str(space.parent)})).run(before="begin")
-    read = pd.read_parquet
-
-    class Watched:
-        def __getattr__(self, name: str) -> object:
-            return getattr(pd, name)
-
-        def read_parquet(self, path: Path) -> pd.DataFrame:
-            opened.append(path.name)
-            return read(path)
-
-    cells.names["pd"] = Watched()
-    cells.run()
-    assert opened == ["train.parquet"]
 
 
 def test_killed_caller_goes_on_where_it_was(study: searching.Study, wines: pd.DataFrame, tmp_path: Path) -> None:

@@ -281,6 +281,7 @@ def test_killed_worker_costs_nothing(promoted: FolderRegistry, folder_of_wines: 
     assert unfinished(tmp_path / "out") == []
 
 
+@pytest.mark.delivery
 @pytest.mark.usefixtures("on_cluster")
 def test_part_that_kills_its_workers_is_named_and_the_others_are_scored(
     promoted: FolderRegistry, folder_of_wines: Path, tmp_path: Path
@@ -377,6 +378,7 @@ def command(registry: FolderRegistry, given: Path, output: Path) -> subprocess.P
     )  # fmt: skip
 
 
+@pytest.mark.delivery
 def test_killed_caller_leaves_nobody_behind_and_goes_on_where_it_was(
     promoted: FolderRegistry, wines: pd.DataFrame, tmp_path: Path
 ) -> None:
