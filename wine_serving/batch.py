@@ -36,6 +36,8 @@ def score(registry: Registry, given: str, output: str, model: str) -> Iterator[s
 
     A ScoringError or ContractError says what is not scored; parts that are done stay.
     """
+    if not (given and output):
+        raise ScoringError("Say what to score, and where to: make score INPUT=wines.parquet OUTPUT=scored")
     begun = time.perf_counter()
     folder = Folder(output)
     names = inputs(given, folder)
@@ -157,8 +159,6 @@ class Folder:
     """Where the scored parts of one job go, and what is told about it there."""
 
     def __init__(self, given: str) -> None:
-        if not given:
-            raise ScoringError("Say what to score, and where to: make score INPUT=wines.parquet OUTPUT=scored")
         self.path = given.rstrip("/") if "://" in given else str(Path(given).resolve())  # workers are elsewhere
         try:
             self._files, _ = fsspec.url_to_fs(self.path)

@@ -360,6 +360,13 @@ def test_model_that_does_not_answer_its_golden_wines_scores_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("given", "output"), [("", "scored"), ("wines.csv", "")])
+def test_who_forgets_input_or_output_is_told_both(promoted: FolderRegistry, given: str, output: str) -> None:
+    """And nothing that happens to lie here is scored."""
+    with pytest.raises(ScoringError, match="Say what to score, and where to: make score INPUT="):
+        list(batch.score(promoted, given, output, PRODUCTION))
+
+
 def test_unknown_model_is_said_before_a_worker_starts(
     promoted: FolderRegistry, folder_of_wines: Path, tmp_path: Path
 ) -> None:
