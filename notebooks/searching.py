@@ -190,7 +190,7 @@ class Study:
         missing = n - len(self._ended())
         if missing <= 0:
             return
-        with connected() as client:
+        with connected(WineSettings.from_environment().dask_scheduler) as client:
             wines = train[[*INPUTS, TARGET]]  # few enough to go along with each trial: no worker holds the only copy
             ahead = AHEAD * max(sum(client.nthreads().values()), 1)
             waiting: dict[Any, Any] = {}
@@ -220,7 +220,7 @@ class Study:
         places = {key: (one, two) for one, row in enumerate(keys) for two, key in enumerate(row)}
         missing = {key: place for key, place in places.items() if key not in kept}
         if missing:
-            with connected() as client:
+            with connected(WineSettings.from_environment().dask_scheduler) as client:
                 wines = train[[*INPUTS, TARGET]]
                 futures = {
                     key: client.submit(fit, whole(each[one]), wines, repeats[two], seed, pure=False)

@@ -30,7 +30,8 @@ def score(registry: Registry, given: argparse.Namespace) -> Iterator[str]:
         raise ScoringError(
             f"{missing.name} is not installed: `make score` installs what scoring in bulk needs"
         ) from None
-    yield from batch.score(registry, given.input, given.output, given.model or f"{MODEL}:{PRODUCTION}")
+    scheduler = Settings.from_environment().dask_scheduler
+    yield from batch.score(registry, given.input, given.output, given.model or f"{MODEL}:{PRODUCTION}", scheduler)
 
 
 def carry_out(given: argparse.Namespace, registry: Registry) -> Iterator[str]:

@@ -28,12 +28,13 @@ from wine_serving.predictions import PredictionLog
 from wine_serving.provenance import VERSION
 from wine_serving.schema import BATCH_LIMIT, cut
 from wine_serving.settings import Settings
+from wine_serving.tables import MAX_BYTES, MAX_ROWS
 
 _log = logging.getLogger(__name__)
 ABOUT: Final = (
     f"Bounds: one wine takes at most {WINE_BYTES // 1024} KB, a batch {BATCH_BYTES // 2**20} MB and {BATCH_LIMIT:,} "
-    f"rows. An answer tells at most {MOST_PROBLEMS} problems. A body of which no byte comes for {PATIENCE:g} seconds "
-    "is given up."
+    f"rows, a table {MAX_BYTES // 10**6} MB and {MAX_ROWS:,} rows. An answer tells at most {MOST_PROBLEMS} problems. "
+    f"A body of which no byte comes for {PATIENCE:g} seconds is given up."
 )
 
 

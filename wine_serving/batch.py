@@ -31,9 +31,10 @@ EVERY: Final = 10.0  # seconds between two lines of progress where there is no t
 SHOWN: Final = 5  # failures that are told
 
 
-def score(registry: Registry, given: str, output: str, model: str) -> Iterator[str]:
+def score(registry: Registry, given: str, output: str, model: str, scheduler: str | None = None) -> Iterator[str]:
     """Score what `given` names into the folder `output`, going on where it was left; a line for each thing told.
 
+    `scheduler` is the address of a Dask cluster; this machine is used where there is none.
     A ScoringError or ContractError says what is not scored; parts that are done stay.
     """
     if not (given and output):
@@ -43,7 +44,7 @@ def score(registry: Registry, given: str, output: str, model: str) -> Iterator[s
     names = inputs(given, folder)
     record = registry.record(model)
     bundle = registry.fetch(record.ref)
-    with workers.connected() as client:
+    with workers.connected(scheduler) as client:
         workers.send(client, bundle, record.digest)
         files = client.gather(client.map(examine, names, pure=False))
         parts = [part for each in files for part in each.parts]

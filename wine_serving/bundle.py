@@ -8,6 +8,7 @@ MODEL_CARD.md     for people
 DATASET_CARD.md   of the dataset that the model was trained on
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from wine_serving.errors import BundleError
 from wine_serving.schema import FEATURES, INPUTS, SEGMENTS, TARGET, Wine, encode
 
+_log = logging.getLogger(__name__)
 FORMAT: Final = 2
 GOLDEN_TOLERANCE: Final = 1e-3  # quality points; platforms differ by about 1e-5, a wrong input order by tenths
 MODEL_FILE: Final = "model.onnx"
@@ -235,7 +237,7 @@ def _read(path: Path, model: type[PartT]) -> PartT:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise BundleError(
-            f"{path} does not fit a format (1 to {FORMAT}) of this code: {where}: {first['msg']}; "
+            f"{path} does not fit a format (1 to {FORMAT}) of this code in {where} ({first['type']}); "
             "train again with this version of the project, or serve with the version that trained it"
         ) from None
 
@@ -260,7 +262,8 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes, RuntimeError and ValueError alike
-        raise BundleError(f"{path} is no model that onnxruntime can load: {error}; fetch the bundle again") from None
+        _log.error("onnxruntime: %s", error)
+        raise BundleError(f"{path} is no model that onnxruntime can load: fetch the bundle again") from None
     shapes = [(port.name, port.type, port.shape[1:]) for port in (*session.get_inputs(), *session.get_outputs())]
     if shapes != [("features", "tensor(float)", [len(INPUTS)]), ("quality", "tensor(float)", [1])]:
         raise BundleError(f"{path} has inputs and outputs {shapes}, not the ones of this feature contract: train again")

@@ -1,5 +1,6 @@
 """The family of errors: each message says what was wrong, where, and what to do next."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 
@@ -78,3 +79,12 @@ class AliasMoved(RegistryError):
 
 class RegistryUnavailable(RegistryError):
     """The registry does not answer."""
+
+
+def without_paths(sentence: str) -> str:
+    """A sentence as strangers may read it: of paths on this machine only their last part is left.
+
+    >>> without_paths("/srv/models/v3/model.onnx is gone: see https://example.org/a/b")
+    'model.onnx is gone: see https://example.org/a/b'
+    """
+    return re.sub(r"(?<![\w:/.])(?:/[^\s/:,;]+)+/([^\s/:,;]+)", r"\1", sentence)

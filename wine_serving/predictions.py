@@ -27,7 +27,7 @@ if sys.platform != "win32":
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
-GATHER_SECONDS: Final = 0.003  # lines are made and written together
+GATHER_SECONDS: Final = 0.05  # lines are made and written together: waking for each costs more than the line
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIPE_ROOM: Final = 32_768  # bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn
@@ -75,7 +75,7 @@ class PredictionLog:
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._file = file
-        self._is_pipe = sys.platform != "win32" and stat.S_ISFIFO(os.fstat(file).st_mode)
+        self._is_pipe = _is_pipe(file)
         self._answered: list[_Answered] = []
         self._waiting = 0  # lines, also of what is being written
         self._some, self._closed, self._lock = threading.Event(), threading.Event(), threading.Lock()
@@ -156,6 +156,13 @@ class PredictionLog:
         except OSError as error:  # a full disk or a reader that went away must not cost anybody an answer
             self.lost += piece.count(b"\n")
             _log.error("predictions could not be logged: %s", error.strerror)
+
+
+def _is_pipe(file: int) -> bool:
+    try:
+        return sys.platform != "win32" and stat.S_ISFIFO(os.fstat(file).st_mode)
+    except OSError:  # there is no such file: a service without standard output
+        return False
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:

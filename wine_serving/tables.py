@@ -36,7 +36,7 @@ from wine_serving.schema import (
 MAX_BYTES: Final = 10_000_000
 MAX_ROWS: Final = 20_000
 MAX_COLUMNS: Final = 100
-MAX_UNPACKED: Final = 50_000_000  # bytes of an .xlsx, which is a zip
+MAX_UNPACKED: Final = 30_000_000  # bytes of an .xlsx, which is a zip
 TOLD_FAULTS: Final = 100
 HEADER_WITHIN: Final = 20  # rows: titles may stand above the column names
 NOT_MEASURED: Final = frozenset((
@@ -208,18 +208,22 @@ def _check_unpacked(content: bytes, most: int) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
                 raise _too_much(most)
-            for name in packed.namelist():
-                if re.search(r"sheet[^/]*\.xml$", name):
-                    _check_cells(packed.read(name), most)
+            for name in packed.namelist():  # any of them may be the sheet, whatever it is called
+                _check_cells(packed.read(name), most)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
         raise TableRefused("the file cannot be read as .xlsx: save it again, or as CSV") from None
 
 
-def _check_cells(sheet: bytes, most: int) -> None:
-    places = re.findall(rb"""\br=["']([A-Za-z]*)(\d+)["']""", sheet)
-    letters, numbers = {letters.upper() for letters, _ in places}, {int(number) for _, number in places}
-    widest = max((_column_number(each) for each in letters), default=0)
-    if widest > MAX_COLUMNS or max(numbers, default=0) > most + HEADER_WITHIN:
+def _check_cells(part: bytes, most: int) -> None:
+    wide = part.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"))
+    if b"sheetData" not in part and not wide:
+        return  # it holds no cells
+    places = {*re.findall(rb"""\br\s*=\s*["']([^"'<>]{1,40})["']""", part)}
+    if wide or any(b"&" in place for place in places):
+        raise TableRefused("the file cannot be read as .xlsx: save it again, or as CSV")
+    found = [match for place in places if (match := re.fullmatch(rb"([A-Za-z]*)(\d+)", place))]
+    widest = max((_column_number(match[1].upper()) for match in found), default=0)
+    if widest > MAX_COLUMNS or any(len(match[2]) > 9 or int(match[2]) > most + HEADER_WITHIN for match in found):
         raise _too_much(most)
 
 
@@ -338,7 +342,7 @@ def _number(cell: str, decimal: str) -> float | str:
     return float(plain)
 
 
-_INITIALS: Final = {segment[0]: segment for segment in SEGMENTS}
+_INITIALS: Final = {segment[0]: segment for segment in SEGMENTS if sum(each[0] == segment[0] for each in SEGMENTS) == 1}
 
 
 def _segment(cell: str) -> str:
@@ -392,8 +396,11 @@ def _broken(table: Table, number: int, given: dict[str, Any]) -> Iterator[Fault]
 # Back to the file
 
 
-def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[object]]) -> bytes:
-    """The file as it came, with columns behind its own; text that a spreadsheet would run is made harmless."""
+def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[object]]) -> tuple[bytes, str]:
+    """The file as it came, with columns behind its own, and its encoding.
+
+    Text that a spreadsheet would run is made harmless. What its encoding cannot write is written in UTF-8.
+    """
     taken = {*table.header}
     added = [f"{name}_predicted" if name in taken else name for name in names]
     out = io.StringIO(newline="")
@@ -408,7 +415,11 @@ def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[o
     for number, row in table.rows.items():
         own = [_harmless(cell) for cell in (row + [""] * width)[:width]]
         cells.writerow([*own, *(_written(value, table.decimal) for value in answers[number])])
-    return out.getvalue().encode(table.encoding if table.encoding.startswith("utf") else "utf-8-sig")
+    text = out.getvalue()
+    try:
+        return text.encode(table.encoding), table.encoding
+    except UnicodeEncodeError:
+        return text.encode("utf-8-sig"), "utf-8-sig"
 
 
 def _written(value: object, decimal: str) -> str:

@@ -85,9 +85,9 @@ def score(number: int, part: Part, job: Job) -> Done:
 
 
 @contextmanager
-def connected() -> Iterator[Any]:
-    """A client of the cluster that is named, or of one worker for each core of this machine."""
-    if address := os.environ.get(ADDRESS):
+def connected(address: str | None) -> Iterator[Any]:
+    """A client of the cluster at that address, or of one worker for each core of this machine."""
+    if address:
         with _client_of(address) as client:
             yield client
         return

@@ -14,6 +14,7 @@ import httpx
 
 from wine_ui.settings import Settings
 
+TABLE: Final = 60.0  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
 
 Purpose = Literal["user", "what_if", "check"]  # of a question: only a user's own counts as somebody's wine
@@ -63,7 +64,7 @@ class Client:
 
     def __init__(self, settings: Settings, patience: float = 10.0) -> None:
         self.address = str(settings.api_url).rstrip("/")
-        headers = {"X-API-Key": settings.api_key.get_secret_value()} if settings.api_key else {}
+        headers = {"X-API-Key": settings.api_key.get_secret_value().rstrip()} if settings.api_key else {}
         limits = httpx.Timeout(patience, connect=3.0)
         self._http = httpx.Client(base_url=self.address, headers=headers, timeout=limits)
 
@@ -90,12 +91,13 @@ class Client:
 
     def predict_table(self, content: bytes, kind: str, said: Mapping[str, str]) -> dict[str, Any]:
         """The answers for a file, row by row, and what is wrong with which cell; `said` is what it does not say."""
-        return self._json(self._send("POST", "/predict/table", said, content=content, headers={"Content-Type": kind}))
+        headers = {"Content-Type": kind}
+        return self._json(self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE))
 
     def table_with_answers(self, content: bytes, kind: str, said: Mapping[str, str]) -> bytes:
         """The file itself with answers behind its columns; asked for again, so it counts as nobody's question."""
         headers = {"Content-Type": kind, "Accept": "text/csv", "X-Wine-Purpose": "check"}
-        answer = self._send("POST", "/predict/table", said, content=content, headers=headers)
+        answer = self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE)
         if not answer.is_success:
             self._json(answer)
         return answer.content

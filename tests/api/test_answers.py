@@ -7,6 +7,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from wine_serving.api.wines import XLSX
 from wine_serving.app import create_app
 from wine_serving.settings import Settings
 
@@ -24,6 +25,7 @@ def test_documentation_has_real_examples_and_every_refusal(client: httpx.Client)
             assert schema == {"$ref": "#/components/schemas/Refusal"}
 
 
+schemathesis.serializer.alias(XLSX, "application/octet-stream")
 document = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 
 

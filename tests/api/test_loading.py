@@ -28,6 +28,7 @@ def test_nothing_promoted_is_unhealthy_and_names_the_command(folder: FolderRegis
             answer = httpx.get(server.address + path)
             assert answer.status_code == 503
             assert "make pipeline" in answer.text
+            assert str(folder.root.parent) not in answer.text
         refused = httpx.post(f"{server.address}/predict", json=WINE)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
 

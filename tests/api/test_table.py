@@ -1,6 +1,7 @@
 """`POST /predict/table`: a table as people have it."""
 
 import io
+import json
 
 import httpx
 import pandas as pd
@@ -14,6 +15,14 @@ from wine_serving.tables import MAX_BYTES, MAX_ROWS
 
 TABLE = tiny.made_up_wines(40)[[*INPUTS]]
 CSV = {"Content-Type": "text/csv"}
+
+
+@pytest.mark.parametrize("kind", ["text/csv; charset=iso-8859-1", "text/csv; header=present", "TEXT/CSV"])
+def test_table_is_taken_whatever_else_its_kind_says(client: httpx.Client, kind: str) -> None:
+    """How it is written is found out."""
+    content = TABLE.assign(cellar="Côte").to_csv(index=False).encode("latin-1")
+    answer = client.post("/predict/table", content=content, headers={"Content-Type": kind}).raise_for_status().json()
+    assert answer["summary"]["scored"] == 40
 
 
 def text(table: pd.DataFrame = TABLE) -> bytes:
@@ -93,3 +102,17 @@ def test_documentation_page_needs_no_other_server(client: httpx.Client) -> None:
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert 'fetch("openapi.json")' in page.text
+
+
+def test_documented_examples_run_as_they_stand(client: httpx.Client) -> None:
+    """Every example of every route that takes wines, as the page sends it."""
+    sent = 0
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        content = operations.get("post", {}).get("requestBody", {}).get("content", {})
+        for kind, examples in ((kind, each.get("examples", {})) for kind, each in content.items()):
+            for example in examples.values():
+                value = example["value"]
+                body = value if isinstance(value, str) else json.dumps(value)
+                assert client.post(path, content=body, headers={"Content-Type": kind}).status_code == 200
+                sent += 1
+    assert sent == 6

@@ -1,9 +1,18 @@
 """What the API tells about itself."""
 
-import httpx
+import asyncio
+from pathlib import Path
 
+import httpx
+from fastapi import FastAPI
+
+from wine_serving.api import telling
+from wine_serving.api.loading import Loader
+from wine_serving.api.metrics import Metrics
+from wine_serving.errors import without_paths
 from wine_serving.provenance import VERSION
 from wine_serving.schema import INPUTS
+from wine_serving.settings import Settings
 
 
 def test_model_is_told_with_lineage(client: httpx.Client) -> None:
@@ -18,6 +27,35 @@ def test_model_is_told_with_lineage(client: httpx.Client) -> None:
     assert model["card"].startswith("# A small forest")
     assert model["dataset_card"].startswith("# Made-up wines")
     assert model["record"]["digest"]
+
+
+def test_session_that_throws_is_unhealthy(tiny_bundle: Path) -> None:
+    """Never a 500: 503 with the reason, and without a path of the machine."""
+    loader = Loader(Settings(model=str(tiny_bundle)))
+    loader.start()
+    app = FastAPI()
+    app.include_router(telling.routes(loader, Metrics(None)))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/health")
+
+    assert asyncio.run(ask()).json()["status"] == "ok"
+    object.__setattr__(loader.model.bundle, "session", None)
+    answer = asyncio.run(ask())
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unhealthy"
+    assert "cannot answer its golden wines" in answer.json()["reason"]
+
+
+def test_answers_name_no_path_of_the_machine() -> None:
+    """The log does; strangers read the last part."""
+    told = without_paths(
+        "golden wine 0 scores 1, not 2: the model in /srv/a b/registry/v0 is not /predict/batch at http://x/y"
+    )
+    assert "/srv" not in told
+    assert "http://x/y" in told
 
 
 def test_schema_holds_all_that_a_form_needs(client: httpx.Client) -> None:

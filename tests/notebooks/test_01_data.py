@@ -94,7 +94,7 @@ def test_wines_with_several_grades_keep_the_median_and_their_split(tmp_path: Pat
 def test_table_that_breaks_the_contract_stops_the_notebook(cellar: pd.DataFrame, tmp_path: Path) -> None:
     """Nothing is published; how tables are refused, tests/notebooks/test_wine_tables.py says."""
     cellar.assign(ph=9.0).to_csv(tmp_path / "cellar.csv", index=False)
-    with pytest.raises(ContractError, match="row 0: ph must be at most"):
+    with pytest.raises(ContractError, match="row 1: ph must be at most"):
         Cells("01_data", extra_csv=str(tmp_path / "cellar.csv")).run()
 
 

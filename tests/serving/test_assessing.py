@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,6 +104,19 @@ def test_grade_share_is_the_share_of_residuals_that_round_to_it(assessor: Assess
         grade = answer.grade
         assert grade.value == round(answer.quality)
         assert grade.share == np.mean((moved >= grade.value - 0.5) & (moved < grade.value + 0.5))
+
+
+def test_probabilities_are_the_shares_of_residuals_at_each_grade(assessor: Assessor) -> None:
+    """They sum to 1, the nearest grade's is its share, and those from 7 on are `at_least_7`; alone as in columns."""
+    found = assessor.columns({name: [getattr(wine, name) for wine in WINES] for name in INPUTS})
+    for row, answer in enumerate(assessor.each(WINES)):
+        shares = msgspec.to_builtins(answer.probabilities)
+        assert [*shares] == [str(grade) for grade in range(11)]
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
+        assert shares[str(answer.grade.value)] == answer.grade.share
+        assert answer.at_least_7 == pytest.approx(sum(shares[grade] for grade in ("7", "8", "9", "10")), abs=1e-12)
+        assert found.probabilities[row].tolist() == [*shares.values()]
+        assert found.good[row] == answer.at_least_7
 
 
 def test_measurement_outside_the_seen_range_is_named(assessor: Assessor, bundle: Bundle) -> None:

@@ -49,7 +49,7 @@ def folder_of_wines(wines: pd.DataFrame, tmp_path: Path) -> Path:
 
 def score(registry: FolderRegistry, given: str | Path, output: Path, model: str = PRODUCTION) -> list[str]:
     """To the end; what was told."""
-    return list(batch.score(registry, str(given), str(output), model))
+    return list(batch.score(registry, str(given), str(output), model, os.environ.get(workers.ADDRESS)))
 
 
 def scored(output: Path) -> pd.DataFrame:
@@ -169,7 +169,8 @@ def test_glob_and_address_are_taken_as_files_are(
     """Whatever fsspec knows, for what comes in and for what goes out."""
     told = score(promoted, f"file://{folder_of_wines}/[0-2].parquet", tmp_path / "out")
     assert told[0].startswith("300 rows: 300 scored, 0 refused")
-    told = [*batch.score(promoted, f"{folder_of_wines}/5.parquet", f"file://{tmp_path}/other", PRODUCTION)]
+    address = os.environ[workers.ADDRESS]
+    told = [*batch.score(promoted, f"{folder_of_wines}/5.parquet", f"file://{tmp_path}/other", PRODUCTION, address)]
     assert told[0].startswith("100 rows")
     assert len(scored(tmp_path / "other")) == 100
 

@@ -133,7 +133,7 @@ def test_reader_that_stalls_stalls_nothing(served_registry: FolderRegistry) -> N
         for _ in range(WAITING_LINES // 5000 + 1):
             client.post("/predict/batch", json=many).raise_for_status()
         assert client.get("/health").json()["status"] == "ok"
-        lost = re.search(r"^wine_log_lines_lost (\S+)", client.get("/metrics").text, re.MULTILINE)
+        lost = re.search(r"^wine_log_lines_lost_total (\S+)", client.get("/metrics").text, re.MULTILINE)
         assert lost
         assert float(lost[1]) >= 5000
         process.send_signal(signal.SIGTERM)
@@ -161,4 +161,4 @@ def test_full_disk_costs_nobody_an_answer(served_registry: FolderRegistry, tmp_p
     server.output = Path("/dev/full")
     with server, httpx.Client(base_url=server.address) as client:
         assert client.post("/predict", json=WINES[0]).status_code == 200
-        assert until(lambda: "wine_log_lines_lost 1.0" in client.get("/metrics").text)
+        assert until(lambda: "wine_log_lines_lost_total 1.0" in client.get("/metrics").text)

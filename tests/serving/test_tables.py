@@ -86,7 +86,7 @@ def xlsx(rows: list[list[object]]) -> bytes:
     return workbook(f"<sheetData>{lines}</sheetData>")
 
 
-def workbook(inside: str) -> bytes:
+def workbook(inside: str, encoding: str = "utf-8") -> bytes:
     """A workbook with one sheet that holds this."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -105,7 +105,7 @@ def workbook(inside: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
-            archive.writestr(name, text)
+            archive.writestr(name, text.encode(encoding if "sheets/" in name else "utf-8"))
     return packed.getvalue()
 
 
@@ -116,6 +116,10 @@ def test_spreadsheet_is_read() -> None:
 
 BOMBS: dict[str, bytes] = {
     "far cell": workbook('<sheetData><row r="1"><c r="XFD1048576"><v>1</v></c></row></sheetData>'),
+    "far cell, spelt otherwise": workbook(
+        "<sheetData><row r = '1'><c r = '&#88;FD1048576'><v>1</v></c></row></sheetData>"
+    ),
+    "far cell in UTF-16": workbook('<sheetData><row><c r="XFD9"><v>1</v></c></row></sheetData>', "utf-16"),
     "many bytes": workbook("<sheetData>" + " " * tables.MAX_UNPACKED + "</sheetData>"),
     "no workbook": b"PK\x03\x04 and nothing else",
 }
@@ -205,13 +209,16 @@ def test_grades_are_read_where_they_are_asked_for() -> None:
     assert table.grades[1] == TABLE[TARGET][0]
 
 
-@pytest.mark.parametrize("name", ["decimal commas", "Excel's own line", "quoted decimal commas", "UTF-16", "commas"])
+@pytest.mark.parametrize(
+    "name", ["decimal commas", "Excel's own line", "quoted decimal commas", "UTF-16", "Latin-1", "commas"]
+)
 def test_table_comes_back_as_it_came(name: str) -> None:
     """Byte for byte, but for the columns behind its own."""
     content = DIALECTS[name]
     table = tables.read(content)
-    answered = tables.written(table, ["score"], dict.fromkeys(table.rows, ("",)))
-    lines = answered.decode(table.encoding).splitlines()
+    answered, encoding = tables.written(table, ["score"], dict.fromkeys(table.rows, ("",)))
+    assert encoding == table.encoding
+    lines = answered.decode(encoding).splitlines()
     for line, before in zip(lines, content.decode(table.encoding).splitlines(), strict=True):
         assert line.startswith(before)
 
@@ -220,7 +227,7 @@ def test_text_that_a_spreadsheet_would_run_is_made_harmless() -> None:
     """In names of columns as in cells; numbers stay numbers."""
     evil = TABLE.assign(**{"=1+1": "=HYPERLINK(1)", "note": "-2,5", "at": "@SUM(A1)", "gain": "+3"})
     table = tables.read(csv(evil).encode())
-    answered = tables.written(table, ["score"], dict.fromkeys(table.rows, (6.125,))).decode()
+    answered = tables.written(table, ["score"], dict.fromkeys(table.rows, (6.125,)))[0].decode()
     back = pd.read_csv(io.StringIO(answered))
     assert back["'=1+1"][0] == "'=HYPERLINK(1)"
     assert (back["note"][0], back["at"][0], back["gain"][0], back["score"][0]) == ("-2,5", "'@SUM(A1)", 3, 6.125)

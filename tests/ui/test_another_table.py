@@ -56,5 +56,8 @@ def test_file_of_cheeses_is_scored() -> None:
     """With the milk of each in a column, or asked for."""
     assert "**1 of 1 wines scored.**" in text(upload(b"fat;salt;age;milk\n30;1,8;20;goat\n"))
     page = upload(b"fat;salt;age\n30;1,8;20\n")
-    assert [each.label for each in page.button_group] == ["Milk of these wines"]
+    asked = page.selectbox(key="said milk")
+    assert (asked.label, asked.options) == ("Where does Milk stand?", ["all are cow", "all are goat", "age"])
+    page = asked.select("all are goat").run()
     assert "**1 of 1 wines scored.**" in text(page)
+    assert list(page.dataframe[0].value["milk"]) == ["goat"]

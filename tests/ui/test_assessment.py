@@ -1,8 +1,28 @@
 """One wine assessed: what is assumed, and what would be if one measurement were different."""
 
+import json
+
 from tests import tiny
+from tests.servers import Server
+from tests.serving.test_predictions import logged
 from tests.ui.visitor import asked, client_of
-from wine_ui.assessment import what_if
+from wine_ui.assessment import assess, what_if
+
+
+def test_only_a_visitors_own_wine_is_asked_for_as_a_users(server: Server) -> None:
+    """Presets, curves and what is assumed are told apart in the log; measurements that nobody took are marked."""
+    wine = tiny.as_wines(tiny.made_up_wines(5))[4]
+    numbers = {name: value for name, value in wine.items() if name not in ("color", "chlorides")}
+    with client_of(server.address) as client:
+        schema = client.schema()
+        own = assess(client, schema, wine["color"], numbers).prediction
+        preset = dict(schema["presets"][0]["wine"])
+        tried = assess(client, schema, preset.pop("color"), preset).prediction
+    (mine,), (other,) = (logged(server, each["request_id"]) for each in (own, tried))
+    assert (mine["purpose"], mine["assumed"], other["purpose"]) == ("user", ["chlorides"], "what_if")
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith('{"time')]
+    moved = [line for line in lines if line["purpose"] == "what_if" and line["request_id"] != tried["request_id"]]
+    assert len(moved) >= 5
 
 
 def test_what_if_is_one_batch_with_gaps_where_no_wine_is_possible(api: str) -> None:

@@ -296,7 +296,7 @@ def test_file_is_scored_with_its_bad_rows_named(visit: Visit, tmp_path: Path) ->
     with page.expect_download() as download:
         press(page, "Download the result")
     download.value.save_as(tmp_path / "scored.csv")
-    scored = pd.read_csv(tmp_path / "scored.csv")
+    scored = pd.read_csv(tmp_path / "scored.csv", sep=";")
     assert list(scored.columns)[: wines.shape[1]] == list(wines.columns)
     assert list(scored["cask"]) == list(wines["cask"])
     assert scored["score"].notna().sum() == 28

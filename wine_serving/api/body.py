@@ -122,7 +122,7 @@ def _explained_batch(body: bytes) -> list[Asked]:
     if body.count(b",") > MOST_COMMAS:
         _refuse([Problem(None, None, f"the body holds more values than {BATCH_LIMIT:,} wines can have")])
     given = _value(body)
-    found = [*_wrong_envelope(given)]
+    found = [*islice(_wrong_envelope(given), MOST_PROBLEMS)]
     if found:
         _refuse(found)
     wines = given["wines"]

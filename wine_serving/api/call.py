@@ -11,7 +11,9 @@ from wine_serving.errors import RequestRefused
 from wine_serving.predictions import PURPOSES, Origin, Trace
 from wine_serving.schema import MEASUREMENTS
 
+JSON: Final = b"application/json"
 _OWN_ID: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
+_PURPOSES: Final[dict[bytes, Any]] = {purpose.encode(): purpose for purpose in PURPOSES}
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context
 _CLOUD_TRACE: Final = re.compile(rb"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=\d)?")
 
@@ -34,23 +36,28 @@ class Call:
         return time.perf_counter() - self.started
 
     def check_body(self, kinds: tuple[bytes, ...]) -> None:
-        """RequestRefused (415) where the head announces another body than one of these kinds, as it is, in UTF-8."""
-        kind, _, parameter = self.headers.get(b"content-type", b"").lower().partition(b";")
-        charset = parameter.strip().removeprefix(b"charset=").strip(b'"')
-        if kind.strip() not in kinds:
+        """RequestRefused (415) where the head announces another body than one of these kinds, or a compressed one.
+
+        JSON must be in UTF-8; how a table is written is found out by who reads it.
+        """
+        said = self.headers.get(b"content-type", b"")
+        if said in kinds and b"content-encoding" not in self.headers:
+            return
+        kind, _, parameter = said.lower().partition(b";")
+        kind, parameter = kind.strip(), parameter.strip()
+        if kind not in kinds:
             known = " or ".join(each.decode() for each in kinds)
             raise RequestRefused(415, f"Content-Type must say what the body is: {known}")
-        if charset not in (b"", b"utf-8", b"utf8"):
+        if parameter.startswith(b"charset=") and kind == JSON and parameter[8:].strip(b'"') not in (b"utf-8", b"utf8"):
             raise RequestRefused(415, "the body must be in UTF-8: send it so, with charset=utf-8 or no charset")
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestRefused(415, "a compressed body is not taken: send it as it is, without Content-Encoding")
 
     def origin(self) -> Origin:
         """What the prediction log keeps of the call."""
-        said = self.headers.get(b"x-wine-purpose", b"user").decode("latin-1")
-        if said not in PURPOSES:
+        purpose = _PURPOSES.get(self.headers.get(b"x-wine-purpose", b"user"))
+        if purpose is None:
             raise RequestRefused(400, f"X-Wine-Purpose must be one of {', '.join(PURPOSES)}")
-        purpose: Any = said
         return Origin(self.id, purpose, self._assumed(), self.seconds(), self._trace())
 
     def _assumed(self) -> list[str]:
@@ -64,8 +71,9 @@ class Call:
 
     def _trace(self) -> Trace | None:
         """The trace of the `traceparent` or `X-Cloud-Trace-Context` header, if there is a valid one."""
-        if found := _TRACEPARENT.fullmatch(self.headers.get(b"traceparent", b"")):
+        own, cloud = self.headers.get(b"traceparent"), self.headers.get(b"x-cloud-trace-context")
+        if own and (found := _TRACEPARENT.fullmatch(own)):
             return Trace(found[1].decode(), found[2].decode())
-        if found := _CLOUD_TRACE.fullmatch(self.headers.get(b"x-cloud-trace-context", b"")):
+        if cloud and (found := _CLOUD_TRACE.fullmatch(cloud)):
             return Trace(found[1].decode(), f"{int(found[2]):016x}" if found[2] else None)
         return None

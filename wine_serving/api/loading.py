@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
-from wine_serving.errors import BundleError, NoModel, WineServingError
+from wine_serving.errors import BundleError, NoModel, WineServingError, without_paths
 from wine_serving.explain import Explainer
 from wine_serving.registry import AliasMove, Record
 from wine_serving.registry.files import digest_files, digest_of
@@ -49,6 +49,7 @@ class Loader:
         self._settings = settings
         self._model: Model | None = None
         self._reason = "the model is being loaded"
+        self._logged = self._reason
         self._tried = threading.Event()
         self._stopped = threading.Event()
 
@@ -111,9 +112,10 @@ class Loader:
             reason, trace = str(error), None
             if not isinstance(error, WineServingError):
                 reason, trace = f"the model cannot be loaded ({type(error).__name__}): see the service's log", error
-            if reason != self._reason:
+            if reason != self._logged:
                 _log.error(reason, exc_info=trace)
-            self._reason = reason
+            self._logged = reason
+            reason = self._reason = without_paths(reason)
             if model := self._model:
                 self._model = model._replace(degraded=f"this is a verified copy of {model.version}: {reason}")
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wine_serving.api.body import MOST_PROBLEMS, Bodies
-from wine_serving.api.call import Call
+from wine_serving.api.call import JSON, Call
 from wine_serving.api.loading import RETRY_SECONDS, Loader
 from wine_serving.api.metrics import Metrics
 from wine_serving.errors import NoModel, RequestRefused, TableRefused
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     """A body, and of which kind it is."""
 
     body: bytes
-    kind: bytes = b"application/json"
+    kind: bytes = JSON
 
 
 class Take(NamedTuple):
@@ -40,7 +40,7 @@ class Take(NamedTuple):
     answer: Callable[[Call, bytes], Answer]
     limit: int
     at_once: bool = False
-    kinds: tuple[bytes, ...] = (b"application/json",)
+    kinds: tuple[bytes, ...] = (JSON,)
 
 
 class Middleware:

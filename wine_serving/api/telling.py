@@ -1,5 +1,6 @@
 """The routes that tell about the service."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -12,7 +13,7 @@ from wine_serving.api.answers import Alive, Field, Form, Health, ServedModel, St
 from wine_serving.api.loading import Loader, Model
 from wine_serving.api.metrics import Metrics
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
-from wine_serving.errors import WineServingError
+from wine_serving.errors import WineServingError, without_paths
 from wine_serving.provenance import VERSION
 from wine_serving.schema import (
     BATCH_LIMIT,
@@ -26,6 +27,7 @@ from wine_serving.schema import (
     Wine,
 )
 
+_log = logging.getLogger(__name__)
 OPEN: Final[dict[str, Any]] = {"security": []}  # probes carry no key
 DOCS: Final = Path(__file__).with_name("docs.html")
 
@@ -51,7 +53,10 @@ def routes(loader: Loader, metrics: Metrics) -> APIRouter:
             served = loader.model
             served.bundle.check_golden()
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises classes of its own
-            told = str(error) if isinstance(error, WineServingError) else "the model cannot answer its golden wines"
+            told = without_paths(str(error))
+            if not isinstance(error, WineServingError):
+                _log.exception("golden wines")
+                told = f"the model cannot answer its golden wines ({type(error).__name__})"
             reason: Health = {"status": "unhealthy", "model_version": loader.version, "reason": told}
             return JSONResponse(reason, 503)  # type: ignore[return-value]
         return {

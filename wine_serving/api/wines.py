@@ -68,7 +68,7 @@ class Wines:
         assessments = model.assessor.each(wines) if wines else []
         answers = self._answers(call, model.version, wines, assessments, table.wines)
         if b"text/csv" in call.headers.get(b"accept", b""):
-            return Answer(_as_csv(table, assessments), b"text/csv; charset=utf-8")
+            return _as_csv(table, assessments)
         rows = [
             b'{"row":%d,"%b":%b,%b' % (number, SEGMENT.encode(), encode(getattr(wine, SEGMENT)), answer[1:])
             for (number, wine), answer in zip(table.wines.items(), answers, strict=True)
@@ -124,7 +124,7 @@ def _table(call: Call, given: bytes) -> tables.Table:
     return tables.read(given, said=columns, segment=said.get(SEGMENT))
 
 
-def _as_csv(table: tables.Table, assessments: Sequence[Assessment]) -> bytes:
+def _as_csv(table: tables.Table, assessments: Sequence[Assessment]) -> Answer:
     faults: dict[int, list[str]] = {}
     for fault in table.faults:
         faults.setdefault(fault.row, []).append(fault.message)
@@ -133,7 +133,8 @@ def _as_csv(table: tables.Table, assessments: Sequence[Assessment]) -> bytes:
         warnings = "; ".join(warning.message for warning in said.warnings)
         low, high = said.interval.low, said.interval.high
         cells[row] = said.quality, low, high, said.grade.value, said.at_least_7, warnings, said.prediction_id, ""
-    return tables.written(table, ADDED, cells)
+    content, encoding = tables.written(table, ADDED, cells)
+    return Answer(content, b"text/csv; charset=" + encoding.removesuffix("-sig").encode())
 
 
 def document(app: FastAPI) -> None:
