@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
+export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL SPACE TRIALS
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
@@ -35,8 +35,8 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare reproduce serve api ui lab promote rollback sync test check format bench images \
-        smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
+.PHONY: help pipeline data eda train evaluate audit compare reproduce search score scale serve api ui lab promote rollback sync test check format \
+        bench images smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -59,13 +59,16 @@ compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@$(RUN) compare -p a "$$A" -p b "$$B"
 reproduce: $(READY)  ## rebuild a version from its record, and say whether it is the same (VERSION=vN)
 	@$(PY) notebooks/reproduce.py "$$VERSION"
+search: scale  ## try many settings on training wines: a leaderboard, and PROFILE=found (TRIALS=64 SPACE=notebooks/search.yaml)
+	@$(RUN) 06_search$(if $(value TRIALS), -p n_trials "$$TRIALS")$(if $(value SPACE), -p space "$$SPACE")
+score: scale  ## score a table of any size (INPUT=wines.parquet OUTPUT=scored, MODEL=wine-quality:v3), on Dask
+	@exec $(PY) -m wine_serving score --model="$$MODEL" --output="$$OUTPUT" -- "$$INPUT"
 lab: $(READY)  ## JupyterLab on the notebooks
 	@$(PY) notebooks/tracking.py notebooks
 
 # Serving
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
-	@echo "API:  http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
-	@echo "Page: http://localhost:$$UI_PORT"
+	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs), page: http://localhost:$$UI_PORT"
 	@trap 'kill $$api $$ui 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(API) & api=$$!; $(UI) & ui=$$!; \
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
@@ -86,12 +89,11 @@ sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGIST
 	@$(PY) -m wine_serving sync
 
 # Quality. Several tests at once share the cores, so that none of them takes all: each computes in one thread.
-test: $(READY)  ## all tests that need no root and no network
+test: scale  ## all tests that need no root and no network
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 \
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 check: $(READY)  ## lint, format, types, notebooks clean
-	@$(PY) -m ruff check && $(PY) -m ruff format --check
-	@$(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
 bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
@@ -99,11 +101,11 @@ bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: sim
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS
 environment: $(READY)  ## only set up the environment
+scale: $(READY) ; @$(PY) requirements/environment.py scale
 
 # Containers and releases
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN); PUSH=HOST/PATH asks and pushes them
-images containers:
-	@$(ANY_PYTHON) .github/containers.py build
+images containers: ; @$(ANY_PYTHON) .github/containers.py build
 smoke: $(READY)  ## start both images, and one that loads from a W&B of this machine, and ask them what a release asks
 	@$(PY) .github/containers.py smoke && $(PY) -m tests.stand_ins.wandb_server $(PY) .github/containers.py wandb
 deploy:  ## release both services to Cloud Run, or change nothing
@@ -114,14 +116,12 @@ verify:  ## what is about to be deployed was built and attested by the workflow 
 	@.github/verify.sh
 cloud:  ## once for each Google project: what deployments need
 cloud-remove:  ## take back what `make cloud` made; says what is left
-cloud cloud-remove:
-	@.github/setup-cloud.sh $@
+cloud cloud-remove: ; @.github/setup-cloud.sh $@
 
 # Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means
 export: $(READY)
 	@rm -rf artifacts/image && $(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
-restore pack save:
-	@$(ANY_PYTHON) .github/registry_asset.py $@
+restore pack save: ; @$(ANY_PYTHON) .github/registry_asset.py $@
 carry-out decision: $(READY)
 summary carry-out decision:
 	@$(ANY_PYTHON) notebooks/what_follows.py $@

@@ -24,7 +24,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing here
 hypothesis.settings.load_profile("any machine")
 
-pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
+pytest_plugins = [
+    *("tests.browser", "tests.cells", "tests.clusters", "tests.servers", "tests.stand_ins.wandb_server.fixtures")
+]
 
 
 LONGEST_FIRST = (

@@ -111,6 +111,13 @@ def test_wandb_is_imported_only_where_it_is_spoken_to() -> None:
     assert users("wandb", at_import=True) == set()
 
 
+def test_only_scoring_in_bulk_takes_what_makes_it_scale() -> None:
+    """Neither the API nor a notebook of the pipeline waits for Dask, and who does not score has not installed it."""
+    scaling = {f"wine_serving.{name}" for name in ("batch", "lines", "parts", "scoring", "workers")}
+    assert users("dask", "distributed", "fsspec", "pyarrow", "tqdm") == scaling
+    assert users(*scaling, at_import=True) <= scaling
+
+
 def test_nothing_here_trains_or_draws() -> None:
     """Neither scikit-learn nor pandas nor plotting is on the serving path, and the page is another house."""
     assert users("sklearn", "pandas", "matplotlib", "skl2onnx", "papermill", "wine_ui") == set()
