@@ -1,5 +1,4 @@
 # One vocabulary for people and for workflows. `make` alone prints the menu.
-
 # What a person types is data. make would expand it, and run what `$(shell …)` in it says: its text is taken instead, and
 # reaches Python through the environment, where no quote, dollar or line break in it means anything.
 $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
@@ -35,8 +34,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare reproduce search score scale serve api ui lab promote rollback sync test check format \
-        bench images smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
+.PHONY: $(shell sed -n 's/^\([a-z -]*\):.*/\1/p' Makefile)
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -74,11 +72,9 @@ serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
 	echo "One of the two has stopped, so the other is stopped too" >&2; exit 1
 api: $(READY)  ## the API alone on http://localhost:8000
-	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
-	@$(API)
+	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)" && $(API)
 ui: $(READY)  ## the page alone on http://localhost:8501
-	@echo "Page: http://localhost:$$UI_PORT"
-	@$(UI)
+	@echo "Page: http://localhost:$$UI_PORT" && $(UI)
 
 # Production
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
@@ -96,16 +92,18 @@ check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
-bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
+bench: scale  ## benchmark the serving path and the pipeline (ONLY=estimators: that alone)
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS
 environment: $(READY)  ## only set up the environment
-scale: $(READY) ; @$(PY) requirements/environment.py scale
+scale: $(READY)
+	@$(PY) requirements/environment.py scale
 
 # Containers and releases
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN); PUSH=HOST/PATH asks and pushes them
-images containers: ; @$(ANY_PYTHON) .github/containers.py build
+images containers:
+	@$(ANY_PYTHON) .github/containers.py build
 smoke: $(READY)  ## start both images, and one that loads from a W&B of this machine, and ask them what a release asks
 	@$(PY) .github/containers.py smoke && $(PY) -m tests.stand_ins.wandb_server $(PY) .github/containers.py wandb
 deploy:  ## release both services to Cloud Run, or change nothing
@@ -116,12 +114,14 @@ verify:  ## what is about to be deployed was built and attested by the workflow 
 	@.github/verify.sh
 cloud:  ## once for each Google project: what deployments need
 cloud-remove:  ## take back what `make cloud` made; says what is left
-cloud cloud-remove: ; @.github/setup-cloud.sh $@
+cloud cloud-remove:
+	@.github/setup-cloud.sh $@
 
 # Steps of the workflows: what the API image carries, what outlives a runner, what a verdict means
 export: $(READY)
 	@rm -rf artifacts/image && $(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
-restore pack save: ; @$(ANY_PYTHON) .github/registry_asset.py $@
+restore pack save:
+	@$(ANY_PYTHON) .github/registry_asset.py $@
 carry-out decision: $(READY)
 summary carry-out decision:
 	@$(ANY_PYTHON) notebooks/what_follows.py $@

@@ -143,8 +143,9 @@ class Study:
             storage=storage, study_name=self.name, direction="minimize", load_if_exists=True
         )
         for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # whoever asked for it was killed
-            self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+            if not _ended(trial):  # whoever asked for it was killed
+                self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+            self._close(trial.number, trial.user_attrs)
 
     def table(self) -> pd.DataFrame:
         """One row for each trial that came to an end, in order: settings, folds, size, time, or its error."""
@@ -152,7 +153,7 @@ class Study:
 
     def _ended(self) -> list[Any]:
         trials = self._study.get_trials(deepcopy=False)
-        return [trial for trial in trials if {"tried", "error"} & {*trial.user_attrs}]
+        return [trial for trial in trials if _ended(trial)]
 
     def ask(self, seed: int) -> tuple[Any, Settings]:
         """The next trial: first the defaults, then what has no parameters, then what Optuna proposes."""
@@ -180,10 +181,16 @@ class Study:
         """What came of a trial."""
         if isinstance(tried, Exception):
             trial.set_user_attr("error", f"{type(tried).__name__}: {tried}")
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             trial.set_user_attr("tried", dict(tried))
-            self._study.tell(trial, float(np.mean(tried["rmse"])))
+        self._close(trial.number, trial.user_attrs)
+
+    def _close(self, number: int, noted: Mapping[str, Any]) -> None:
+        """Tell Optuna how a trial has ended, from what is noted of it."""
+        if "tried" in noted:
+            self._study.tell(number, float(np.mean(noted["tried"]["rmse"])))
+        else:
+            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
 
     def carry_out(self, n: int, train: pd.DataFrame, folds: NDArray[np.int64], seed: int) -> None:
         """Go on until n trials have ended, saying on stderr how far it has come."""
@@ -275,6 +282,10 @@ def _suggested(trial: Any, name: str, where: Any) -> Any:
     ((kind, (low, high)),) = where.items()
     suggest = trial.suggest_int if isinstance(low, int) and isinstance(high, int) else trial.suggest_float
     return suggest(name, low, high, log=kind == "log")
+
+
+def _ended(trial: Any) -> bool:
+    return bool({"tried", "error"} & {*trial.user_attrs})
 
 
 def _row(trial: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import platform
+import signal
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -76,6 +77,16 @@ class Assessing(WorkerPlugin):  # type: ignore[misc] # Dask comes without types
         self.assessor = Assessor(loaded)
 
 
+class Undisturbed(WorkerPlugin):  # type: ignore[misc] # as above
+    """A worker that Ctrl-C in its caller's terminal does not reach: the caller hears of it, and stops its workers."""
+
+    name = "undisturbed"
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's signature
+        """Be deaf to it."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def score(number: int, part: Part, job: Job) -> Done:
     """Score a part on this worker, unless one that has died since had done it."""
     if done := done_before(number, job):
@@ -96,6 +107,7 @@ def connected(address: str | None) -> Iterator[Any]:
         on_this_machine(_cores(), local_directory=scratch) as cluster,
         Client(cluster) as client,
     ):
+        client.register_plugin(Undisturbed())
         yield client
 
 

@@ -1,15 +1,14 @@
 """Scoring in bulk: a part beside ONNX Runtime alone on the same rows, in turn, in one process; then a table on workers.
 
-`make bench ONLY=score`; ROWS sets how many rows the table has (ten million unless it is set).
+`make bench ONLY=score`: five minutes.
 """
 
 import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -18,13 +17,15 @@ import psutil
 from tests.conftest import ROOT
 from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
-from wine_serving.registry import MODEL, PRODUCTION, open_registry
+from wine_serving.registry import MODEL, PRODUCTION, Record, open_registry
 from wine_serving.schema import INPUTS, encode_columns
 from wine_serving.settings import Settings
 
 ROUNDS: Final = 7
 PART: Final = 262_144
 WORKERS: Final = (1, 2, 2, 1)  # in turn, so that both meet the same noise
+FILE: Final = 1_000_000  # rows
+MANY: Final = 10_000_000
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
         figures: dict[str, float] = {f"{name}, rows/CPU-s": PART / seconds for name, seconds in medians.items()}
         figures["a part, of ONNX Runtime alone"] = medians["ONNX Runtime alone"] / medians["a part"]
         print(pd.Series(figures).round(3).to_string(), flush=True)
-        figures |= whole_tables(wines, Path(place), directory, record.digest, record.version)
+        figures |= whole_tables(made_up(wines, FILE, Path(place) / "file.parquet"), directory, record)
     print(pd.Series(figures).round(3).to_string())
     (ROOT / "reports").mkdir(exist_ok=True)
     (ROOT / "reports" / "bulk.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -70,39 +71,74 @@ def made_up(wines: pd.DataFrame, n: int, path: Path) -> Path:
     return path
 
 
-def whole_tables(wines: pd.DataFrame, place: Path, directory: Path, digest: str, version: str) -> dict[str, float]:
-    """Rows/s of one worker and of two, what a worker holds at most, and which share of all CPU time workers spent."""
+def whole_tables(file: Path, model: Path, record: Record) -> dict[str, float]:
+    """Rows/s of one worker and of two, and what a worker holds at most, also when there is ten times as much."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    found: dict[str, float] = {}
+    for workers in WORKERS:
+        run = whole_table(file, model, record, files=2, workers=workers)
+        rates[workers].append(run.rate)
+    few = whole_table(file, model, record, files=1, workers=2)
+    many = whole_table(file, model, record, files=MANY // FILE, workers=2)
+    found |= {f"rows/s, workers: {workers}": float(np.median(each)) for workers, each in rates.items()}
+    found["rows/s, 2 workers of 1"] = found["rows/s, workers: 2"] / found["rows/s, workers: 1"]
+    found[f"a worker at most, {FILE:,} rows, MB"] = few.megabytes
+    found[f"a worker at most, {MANY:,} rows, MB"] = many.megabytes
+    found[f"rows/s, {MANY:,} rows, 2 workers"] = many.rate
+    return found | {"workers' share of all CPU time": many.share}
+
+
+class Run(NamedTuple):
+    """What it took to score a table."""
+
+    rate: float  # rows/s
+    share: float  # of all CPU time that was spent by workers
+    megabytes: float  # of the worker that held most
+
+
+def whole_table(file: Path, model: Path, record: Record, *, files: int, workers: int) -> Run:
+    """Score the same file so many times, on so many workers that were started for it."""
     from distributed import Client
 
-    from wine_serving import batch, parts, scoring, workers
+    from wine_serving import batch, parts, scoring
+    from wine_serving.workers import on_this_machine, send
 
-    n = int(os.environ.get("ROWS", "10000000"))
-    found: dict[str, float] = {}
-    folder = place / "table"
-    folder.mkdir()
-    for number, start in enumerate(range(0, n, 1_000_000)):
-        made_up(wines, min(1_000_000, n - start), folder / f"{number:03}.parquet")
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for turn, count in enumerate(WORKERS):
-        with workers.on_this_machine(count) as cluster, Client(cluster) as client:
-            workers.send(client, directory, digest)
-            pids = list(client.run(os.getpid).values())
-            pieces = [part for path in sorted(folder.iterdir()) for part in parts.examine(str(path)).parts]
-            before, own = [psutil.Process(pid).cpu_times() for pid in pids], time.process_time()
-            begun = time.perf_counter()
-            job = scoring.Job("bench", f"{place}/out-{turn}", version, digest)
+    with (
+        tempfile.TemporaryDirectory(dir=file.parent) as output,
+        on_this_machine(workers) as cluster,
+        Client(cluster) as client,
+    ):
+        send(client, model, record.digest)
+        pieces = [*parts.examine(str(file)).parts] * files
+        job = scoring.Job("bench", output, record.version, record.digest)
+        with Spent(client) as spent:
             done, failures = batch.carry_out(client, pieces, job, {})
-            seconds, own = time.perf_counter() - begun, time.process_time() - own
-            assert not failures, failures
-            assert sum(each.rows for each in done.values()) == n
-            after = [psutil.Process(pid).cpu_times() for pid in pids]
-            worked = sum(b.user + b.system - a.user - a.system for a, b in zip(before, after, strict=True))
-            peaks = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        rates[count].append(n / seconds)
-        found[f"{count} workers, share of CPU time, least"] = min(
-            worked / (worked + own), found.get(f"{count} workers, share of CPU time, least", 1.0)
-        )
-        found["a worker at most, MB"] = max(found.get("a worker at most, MB", 0.0), *peaks.values())
-    found |= {f"rows/s with {count}": float(np.median(values)) for count, values in rates.items()}
-    found["rows/s, 2 workers of 1"] = found["rows/s with 2"] / found["rows/s with 1"]
-    return found
+        assert not failures, failures
+        assert sum(each.rows for each in done.values()) == files * FILE
+        peaks = client.run(megabytes_at_most)
+        return Run(files * FILE / spent.seconds, spent.share, max(peaks.values()))
+
+
+def megabytes_at_most() -> float:
+    """What this process has held at most; getrusage would count what it was forked from."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+class Spent:
+    """Seconds, and the share of CPU time that workers took of theirs and ours."""
+
+    def __init__(self, client: Any) -> None:
+        self._workers = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
+
+    def __enter__(self) -> Self:
+        self._begun, self._own, self._theirs = time.perf_counter(), time.process_time(), self._worked()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._begun
+        worked, own = self._worked() - self._theirs, time.process_time() - self._own
+        self.share = worked / (worked + own)
+
+    def _worked(self) -> float:
+        return sum(sum(worker.cpu_times()[:2]) for worker in self._workers)

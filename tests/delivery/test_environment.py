@@ -37,7 +37,7 @@ TOP_LEVEL = {
     *("notebooks", "wine_serving", "wine_ui", "tests", "requirements", "environment.yml", "Dockerfile.api"),
     *("Dockerfile.ui", "README.md", "pyproject.toml", "Makefile", "LICENSE"),
 }
-DOCUMENTS = (ROOT / "README.md", ROOT / ".github" / "OPERATING.md")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / ".github" / name for name in ("OPERATING.md", "SCALE.md")))
 COMMANDS = sorted(
     {each for text in DOCUMENTS for each in re.findall(r"^make .*?(?= +#|$)", text.read_text(), re.MULTILINE)}
 )
@@ -89,7 +89,7 @@ def test_make_alone_prints_the_menu() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_readme_commands_can_be_typed(command: str) -> None:
-    """Each command of README and runbook names a target, and variables that the Makefile reads."""
+    """Each command of README, runbook and SCALE names a target, and variables that the Makefile reads."""
     variables = re.findall(r"\b([A-Z]+)=", command)
     makefile = (ROOT / "Makefile").read_text()
     assert run(*shlex.split(command), "--dry-run").returncode == 0

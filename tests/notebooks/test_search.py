@@ -2,14 +2,19 @@
 
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 import threading
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import luck
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import recipes
 import run
@@ -121,14 +126,62 @@ def test_search_ends_with_a_profile_and_publishes_nothing(
 
 def test_killed_caller_goes_on_where_it_was(study: searching.Study, wines: pd.DataFrame, tmp_path: Path) -> None:
     """What had ended is there, what was asked for and never told is asked for again, with the same settings."""
+    tried: searching.Tried = {"rmse": [0.5, 0.6, 0.7], "megabytes": 1.0, "microseconds": 1.0, "seconds": 1.0}
     first, _ = study.ask(0)
-    study.tell(first, {"rmse": [0.5, 0.6, 0.7], "megabytes": 1.0, "microseconds": 1.0, "seconds": 1.0})
+    study.tell(first, tried)
+    noted, _ = study.ask(0)
+    noted.set_user_attr("tried", dict(tried))  # killed when it was about to be told
     lost = [study.ask(0)[1] for _ in range(3)]
     again = new_study(wines, tmp_path)
     assert again.name == study.name
-    assert len(again.table()) == 1
+    assert again.table()["trial"].tolist() == [0, 1]
     assert [again.ask(0)[1] for _ in range(3)] == lost
     assert again.ask(0)[1] not in lost
+
+
+@pytest.mark.delivery
+def test_stopped_or_killed_runner_leaves_nobody_behind_and_goes_on_where_it_was(
+    folder: FolderRegistry, space: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C and SIGKILL while trials are fitted, then the same again: as many as asked for, none of them anew."""
+    tiny.publish_dataset(folder, tmp_path / "wines")
+    kept: set[tuple[int, str]] = set()
+    for stop, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL), (None, 0)):
+        runner = runner_of(folder, space)
+        if stop is not None:
+            while len(trials_on_disk(space.parent / "kept")) <= len(kept):
+                assert runner.poll() is None, runner.communicate()
+                time.sleep(0.01)
+            children = psutil.Process(runner.pid).children(recursive=True)
+            os.kill(runner.pid, stop)
+        told = runner.communicate()[0]
+        assert runner.returncode == code, told
+        assert stop is None or psutil.wait_procs(children, timeout=60)[1] == []
+        ended = trials_on_disk(space.parent / "kept")
+        assert kept < ended
+        assert len(ended) < 60 or stop is None
+        kept = ended
+    assert len(kept) == 60
+
+
+def runner_of(registry: FolderRegistry, space: Path) -> subprocess.Popen[str]:
+    """The runner, as `make search` starts it, on this machine's cores."""
+    given = {"n_trials": 60, "n_best": 1, "n_repeats": 1, "space": space, "kept_in": space.parent / "kept"}
+    typed = [word for name, value in given.items() for word in ("-p", name, str(value))]
+    return subprocess.Popen(
+        [sys.executable, "notebooks/run.py", "06_search", "--reports", space.parent / "reports", *typed],
+        env=os.environ | {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_DIR": str(space.parent)},
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def trials_on_disk(place: Path) -> set[tuple[int, str]]:
+    """What came of each trial that has ended."""
+    for path in place.glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as opened, suppress(sqlite3.OperationalError):  # while it is being made
+            tried = "SELECT trial_id, value_json FROM trial_user_attributes WHERE key = 'tried'"
+            return {*opened.execute(tried)}
+    return set()
 
 
 def test_another_space_dataset_or_fold_is_another_search(

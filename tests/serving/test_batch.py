@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -377,33 +378,46 @@ def test_unknown_model_is_said_before_a_worker_starts(
 
 
 def command(registry: FolderRegistry, given: Path, output: Path) -> subprocess.Popen[str]:
-    """The command, as make starts it, on this machine's cores; it leads a group of processes."""
+    """The command, as make starts it, on this machine's cores; it leads a group of processes, as in a terminal."""
     environment = {name: value for name, value in os.environ.items() if name != workers.ADDRESS}
     return subprocess.Popen(
         [sys.executable, "-m", "wine_serving", "score", "--output", output, "--", given],
         env=environment | {"WINE_REGISTRY": f"folder:{registry.root}"},
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 
+def stopped(
+    caller: subprocess.Popen[str], output: Path, stop: Callable[[int], None]
+) -> tuple[str, list[psutil.Process]]:
+    """What it complains of when it is stopped after its next part, and which of its processes are still there."""
+    before = len([*output.glob("scored/*")])
+    while len([*output.glob("scored/*")]) == before:
+        assert caller.poll() is None, caller.communicate()
+        time.sleep(0.005)
+    children = psutil.Process(caller.pid).children(recursive=True)
+    stop(caller.pid)
+    _, complaints = caller.communicate()
+    assert not (output / "manifest.json").exists()
+    return complaints, psutil.wait_procs(children, timeout=60)[1]
+
+
 @pytest.mark.delivery
-def test_killed_caller_leaves_nobody_behind_and_goes_on_where_it_was(
+def test_stopped_or_killed_caller_leaves_nobody_behind_and_goes_on_where_it_was(
     promoted: FolderRegistry, wines: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """SIGKILL in the middle, then the same again: whole, each row once, and an exit code of 0."""
+    """Ctrl-C and SIGKILL in the middle, then the same again: whole, each row once, and true exit codes."""
     given, output = tmp_path / "cellar", tmp_path / "out"
     given.mkdir()
     for number in range(150):
         wines.assign(bottle=range(600 * number, 600 * number + 600)).to_parquet(given / f"{number:03}.parquet")
     caller = command(promoted, given, output)
-    while not [*output.glob("scored/*")]:
-        assert caller.poll() is None, caller.communicate()
-        time.sleep(0.005)
-    children = psutil.Process(caller.pid).children(recursive=True)
-    caller.send_signal(signal.SIGKILL)
-    caller.communicate()
-    assert not (output / "manifest.json").exists()
-    assert psutil.wait_procs(children, timeout=60)[1] == []
+    complaints, left = stopped(caller, output, lambda leader: os.killpg(leader, signal.SIGINT))
+    assert (caller.returncode, left) == (130, [])
+    assert complaints == "Stopped by Ctrl-C: what is done stays done; the same command goes on from there\n"
+    caller = command(promoted, given, output)
+    _, left = stopped(caller, output, lambda leader: os.kill(leader, signal.SIGKILL))
+    assert (caller.returncode, left) == (-signal.SIGKILL, [])
     again = command(promoted, given, output)
     told, complaints = again.communicate()
     assert again.returncode == 0, complaints
