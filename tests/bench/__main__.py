@@ -34,9 +34,10 @@ REPORTS = ROOT / "reports"
 
 def main() -> int:
     """Measure, print, and write what was measured."""
-    parts = {"estimators": estimators, "gates": gates, "score": bulk, "search": luck, "trials": trials}
+    parts = {"estimators": estimators.main, "gates": gates.main, "score": bulk.main, "search": luck.main}
+    parts |= {"trials": trials.main}
     if (only := os.environ.get("ONLY")) in parts:
-        return parts[only].main()
+        return parts[only]()
     if only not in (None, "", "serving"):
         print(f"ONLY={only} names no part of its own: it may be {', '.join(parts)} or serving", file=sys.stderr)
         return 2

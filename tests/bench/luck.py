@@ -54,9 +54,8 @@ def rmse(pool: list[tuple[Votes, NDArray[np.float64]]], n: int, random: np.rando
     """Of n settings, each any TREES of the pool, on every fold: shape (n, PARTS)."""
     found = np.empty((n, PARTS))
     for part, (votes, grades) in enumerate(pool):
-        chosen = np.zeros((n, POOL), np.float32)
-        for row in chosen:
-            row[random.choice(POOL, TREES, replace=False)] = 1 / TREES
+        drawn = random.integers(POOL, size=(n, TREES))  # with replacement: else two settings would be too much alike
+        chosen = np.array([np.bincount(row, minlength=POOL) for row in drawn], np.float32) / TREES
         found[:, part] = np.sqrt(((chosen @ votes - grades) ** 2).mean(axis=1))
     return found
 

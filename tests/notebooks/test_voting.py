@@ -12,6 +12,7 @@ import pytest
 
 from tests import servers, tiny
 from tests.cells import Cells, environment
+from tests.clusters import Cluster
 from wine_serving.bundle import MODEL_FILE
 from wine_serving.registry import MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
@@ -62,8 +63,12 @@ def test_it_is_judged_and_audited_like_any_other(registry: FolderRegistry, tmp_p
     assert audited["findings"]
 
 
-def test_it_is_served_and_explained_like_any_other(trained: Cells, registry: FolderRegistry, tmp_path: Path) -> None:
-    """Contributions sum to the score; one by one and in a batch the same, up to single precision."""
+def test_it_is_served_explained_and_scored_in_bulk_like_any_other(
+    trained: Cells, registry: FolderRegistry, on_cluster: Cluster, tmp_path: Path
+) -> None:
+    """Contributions sum to the score; one by one, in a batch and in bulk the same, up to single precision."""
+    from wine_serving import batch
+
     wines = tiny.as_wines(pd.concat([trained["train"].head(30), trained["calibration"].head(30)]))
     by_hand = trained["bundle"].predict(encode_columns(pd.DataFrame(wines)))
     variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WINE_MODEL": trained["record"].ref}
@@ -72,10 +77,15 @@ def test_it_is_served_and_explained_like_any_other(trained: Cells, registry: Fol
         httpx.Client(base_url=server.address, timeout=30) as client,
     ):
         assert client.get("/health").json()["status"] == "ok"
-        batch = client.post("/predict/batch", json={"wines": wines}).raise_for_status().json()["predictions"]
+        answers = client.post("/predict/batch", json={"wines": wines}).raise_for_status().json()["predictions"]
         singles = [client.post("/predict", json=wine).raise_for_status().json()["quality"] for wine in wines]
         told = client.post("/explain", json=wines[0]).raise_for_status().json()
-    assert np.abs([each["quality"] for each in batch] - by_hand).max() <= 1e-4
-    assert np.abs(singles - by_hand).max() <= 1e-4
+    pd.DataFrame(wines).to_parquet(tmp_path / "in.parquet")
+    given, output = str(tmp_path / "in.parquet"), str(tmp_path / "out")
+    said = [*batch.score(registry, given, output, trained["record"].ref, on_cluster.address)]
+    assert said[0].startswith("60 rows: 60 scored")
+    bulk = pd.read_parquet(tmp_path / "out" / "scored")["quality"].tolist()
+    for scores in ([each["quality"] for each in answers], singles, bulk):
+        assert np.abs(np.array(scores) - by_hand).max() <= 1e-4
     moved = sum(each["contribution"] for each in told["contributions"])
     assert moved == pytest.approx(told["quality"] - told["typical"], abs=1e-3)
