@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import cache
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -19,24 +18,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from uvicorn.config import STARTUP_FAILURE
 
-from wine_serving.api import telling, wines
-from wine_serving.api.body import BATCH_BYTES, MOST_PROBLEMS, PATIENCE, WINE_BYTES, Bodies
+from wine_serving.api import documents, telling
+from wine_serving.api.body import Bodies
 from wine_serving.api.loading import Loader
+from wine_serving.api.log import PredictionLog
 from wine_serving.api.metrics import Metrics
 from wine_serving.api.middleware import Middleware
+from wine_serving.api.wines import Wines
 from wine_serving.errors import RequestRefused
-from wine_serving.predictions import PredictionLog
 from wine_serving.provenance import VERSION
-from wine_serving.schema import BATCH_LIMIT, cut
+from wine_serving.schema import cut
 from wine_serving.settings import Settings
-from wine_serving.tables import MAX_BYTES, MAX_ROWS
 
 _log = logging.getLogger(__name__)
-ABOUT: Final = (
-    f"Bounds: one wine takes at most {WINE_BYTES // 1024} KB, a batch {BATCH_BYTES // 2**20} MB and {BATCH_LIMIT:,} "
-    f"rows, a table {MAX_BYTES // 10**6} MB and {MAX_ROWS:,} rows. An answer tells at most {MOST_PROBLEMS} problems. "
-    f"A body of which no byte comes for {PATIENCE:g} seconds is given up."
-)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -55,17 +49,17 @@ def create_app(settings: Settings) -> FastAPI:
         loader.stop()
 
     app = FastAPI(
-        title="Wine quality", version=VERSION, description=ABOUT, lifespan=lifespan,
+        title="Wine quality", version=VERSION, description=documents.ABOUT, lifespan=lifespan,
         docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry=TelemetryConfig(tracing=False, metrics=False, logs=False),
     )  # fmt: skip
-    wines.document(app)
+    documents.document(app)
     app.include_router(telling.routes(loader, metrics))
     if key:
         document = app.openapi()  # made once: what is added here stays
         document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         document["security"] = [{"key": []}]
-    takes = wines.Wines(loader, metrics, log).takes()
+    takes = Wines(loader, metrics, log).takes()
     rest = ExceptionMiddleware(AsyncExitStackMiddleware(app.router), {HTTPException: _no_such_route})
     app.middleware_stack = Middleware(rest, takes, loader, metrics, bodies, key)
     if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin]:

@@ -6,9 +6,10 @@ predicting it. What both say is the same to the last bit.
 
 import math
 import struct
-from bisect import bisect_left
+from bisect import bisect
 from collections.abc import Sequence
-from itertools import pairwise, repeat
+from itertools import repeat
+from operator import gt, lt
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -29,14 +30,11 @@ from wine_serving.schema import (
     encode,
     encode_all,
     exact_columns,
-    measurements,
 )
 
 FEW: Final = 20  # up to so many wines, one by one is faster than columns
 GRADES: Final = range(TARGET_RANGE[0], TARGET_RANGE[1] + 1)
 GOOD: Final = 7  # from this grade on, tasters call a wine good
-_good: Final = GOOD - GRADES[0]
-_edges: Final = [grade + 0.5 for grade in GRADES[:-1]]  # between two grades
 
 
 class Interval(msgspec.Struct, gc=False):
@@ -109,25 +107,26 @@ class Assessor:
 
     def one(self, wine: Wine) -> Assessment:
         """What the model says of one wine; asked by one thread only."""
-        return self._one(wine, self._score(encode(wine)))
+        row = encode(wine)
+        return self._one(wine, row, self._score(row))
 
-    def _one(self, wine: Wine, score: float) -> Assessment:
+    def _one(self, wine: Wine, row: Sequence[float], score: float) -> Assessment:
         known, grade = self._known[getattr(wine, SEGMENT)], round(score)
-        shares, good = outcomes(known.ascending, score)
+        *shares, good = known.outcomes.at(score)
         return Assessment(
             score,
             Interval(score - known.half_width, score + known.half_width, self._level),
             Grade(grade, shares[min(max(grade, GRADES[0]), GRADES[-1]) - GRADES[0]]),
             Probabilities(*shares),
             good,
-            known.warnings(measurements(wine)),
+            known.warnings(row[:-1]),
         )
 
     def each(self, wines: Sequence[Wine]) -> list[Assessment]:
         """What `one` says of each wine, in order."""
         if len(wines) <= FEW:
-            scores = self._bundle.predict(np.array([encode(wine) for wine in wines], dtype=np.float32)).tolist()
-            return [self._one(wine, score) for wine, score in zip(wines, scores, strict=True)]
+            rows = [*map(encode, wines)]
+            return [*map(self._one, wines, rows, self._bundle.predict(np.array(rows, np.float32)).tolist())]
         encoded = encode_all(wines)
         found = self.rows(encoded)
         warnings: list[list[Unusual]] = [[] for _ in wines]
@@ -148,19 +147,17 @@ class Assessor:
         values, codes = encoded[:, :-1], encoded[:, -1]
         quality = self._bundle.predict(encoded.astype(np.float32)).astype(np.float64)
         grade = np.rint(quality).astype(np.intp)
-        half_width, good, squared = np.empty((3, len(quality)))
-        probabilities = np.empty((len(quality), len(GRADES)))
+        half_width, squared = np.empty((2, len(quality)))
+        shares = np.empty((len(quality), len(GRADES) + 1))
         outside, beyond = np.empty(values.shape, bool), np.empty(len(quality), bool)
         for code, known in enumerate(self._known.values()):
             rows = np.flatnonzero(codes == code)
-            n = len(known.residuals)
-            below = np.searchsorted(known.residuals, np.array(_edges) - quality[rows, None])
-            probabilities[rows] = np.diff(below, prepend=0, append=n) / n
-            good[rows] = (n - below[:, _good - 1]) / n
+            shares[rows] = known.outcomes.columns(quality[rows])
             half_width[rows] = known.half_width
             outside[rows] = is_unlike(values[rows], known.lowest, known.highest)
             squared[rows] = known.squared(values[rows])
             beyond[rows] = is_unlike(squared[rows], 0.0, known.threshold)
+        probabilities, good = shares[:, :-1], shares[:, -1]
         share = probabilities[np.arange(len(grade)), np.clip(grade, GRADES[0], GRADES[-1]) - GRADES[0]]
         low, high, unusual = quality - half_width, quality + half_width, beyond | outside.any(axis=1)
         return Assessments(quality, low, high, grade, share, probabilities, good, unusual, outside, squared)
@@ -185,11 +182,33 @@ class _Row:
         return self._score.item()
 
 
-def outcomes(residuals: Sequence[float], score: float) -> tuple[list[float], float]:
-    """The shares of (ascending) residuals that put a wine of that score at each grade, and at GOOD and more."""
-    n = len(residuals)
-    below = [0, *[bisect_left(residuals, edge - score) for edge in _edges], n]
-    return [(upper - lower) / n for lower, upper in pairwise(below)], (n - below[_good]) / n
+class Outcomes:
+    """The shares of calibration residuals that put a wine at each grade, and at GOOD and more, by its score.
+
+    They change where the score carries a residual past the edge between two grades, so one search finds them all.
+    """
+
+    def __init__(self, residuals: Sequence[float]) -> None:
+        edges = np.arange(GRADES[0] + 0.5, GRADES[-1])
+        passing = np.subtract.outer(edges, residuals)  # the score at which that residual passes that edge
+        order = passing.argsort(axis=None, kind="stable")
+        upwards, grade = np.zeros((order.size + 1, len(GRADES)), np.int32), order // len(residuals)
+        upwards[0, 0] = len(residuals)  # so low a score that none has passed any
+        upwards[1:][np.arange(order.size), grade], upwards[1:][np.arange(order.size), grade + 1] = -1, 1
+        counts = upwards.cumsum(axis=0)
+        good = counts[:, GOOD - GRADES[0] :].sum(axis=1, keepdims=True)
+        self._scores = passing.ravel()[order]
+        self._listed: list[float] = self._scores.tolist()  # the same, for one score
+        self._shares = np.hstack([counts, good]) / len(residuals)
+
+    def at(self, score: float) -> list[float]:
+        """The shares of one score."""
+        shares: list[float] = self._shares[bisect(self._listed, score)].tolist()
+        return shares
+
+    def columns(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The shares of many scores, shape (n, len(GRADES) + 1)."""
+        return self._shares[np.searchsorted(self._scores, scores, side="right")]
 
 
 def is_unlike(value: Any, low: Any, high: Any) -> Any:
@@ -206,8 +225,7 @@ class _Known(NamedTuple):
 
     segment: str
     half_width: float
-    residuals: NDArray[np.float64]  # ascending, as numpy searches them
-    ascending: list[float]  # the same, as bisect does
+    outcomes: Outcomes
     lowest: list[float]  # of the measurements, in their order
     highest: list[float]
     center: NDArray[np.float64]  # shape (len(MEASUREMENTS),)
@@ -224,17 +242,15 @@ class _Known(NamedTuple):
 
     def warnings(self, values: Sequence[float]) -> list[Unusual]:
         """One wine's measurements that are unlike anything seen, or else their combination, if that is."""
-        found = [
-            _outside(FEATURES[column], value, low, high, self.segment)
-            for column, (value, low, high) in enumerate(zip(values, self.lowest, self.highest, strict=True))
-            if value < low or value > high
-        ]
-        if not found:
-            offset = np.array(values) - self.center
-            squared = float(self.precision.dot(offset).dot(offset))  # what `squared` says, in half the time
-            if is_unlike(squared, 0.0, self.threshold):
-                found.append(_unusual_combination(squared, self.threshold, self.segment))
-        return found
+        if any(map(lt, values, self.lowest)) or any(map(gt, values, self.highest)):
+            return [
+                _outside(feature, value, low, high, self.segment)
+                for feature, value, low, high in zip(FEATURES, values, self.lowest, self.highest, strict=True)
+                if is_unlike(value, low, high)
+            ]
+        offset = np.array(values) - self.center
+        squared = float(self.precision.dot(offset).dot(offset))  # what `squared` says, in half the time
+        return [_unusual_combination(squared, self.threshold, self.segment)] if squared > self.threshold else []
 
 
 def _known(bundle: Bundle, segment: str) -> _Known:
@@ -243,8 +259,7 @@ def _known(bundle: Bundle, segment: str) -> _Known:
     return _Known(
         segment=segment,
         half_width=calibration.half_width[segment],
-        residuals=np.array(calibration.residuals[segment]),
-        ascending=calibration.residuals[segment],
+        outcomes=Outcomes(calibration.residuals[segment]),
         lowest=[low for low, _ in ranges],
         highest=[high for _, high in ranges],
         center=np.array(novelty.center),

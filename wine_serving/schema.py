@@ -167,7 +167,10 @@ _parts: Final = [(attrgetter(part), attrgetter(whole)) for part, whole in PARTS]
 
 def parts_fit(wines: Sequence[Wine]) -> bool:
     """Whether no part is above its whole: the one rule of the contract that concerns two measurements."""
-    return all(all(map(le, map(part, wines), map(whole, wines))) for part, whole in _parts)
+    for part, whole in _parts:  # noqa: SIM110 - one wine alone is told in half the time
+        if not all(map(le, map(part, wines), map(whole, wines))):
+            return False
+    return True
 
 
 def encode(wine: Wine) -> tuple[float, ...]:

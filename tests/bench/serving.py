@@ -17,14 +17,14 @@ import psutil
 
 from tests import servers
 from tests.bench import load
-from wine_serving.assessing import Probabilities, outcomes
+from wine_serving.api.log import encode
+from wine_serving.assessing import Outcomes, Probabilities
 from wine_serving.bundle import Bundle
-from wine_serving.predictions import encode
 from wine_serving.schema import SEGMENTS, Wine, encode_all
 
 SERVERS = {
-    "ours": ("wine_serving.app:app", {}),
-    "ours, without log": ("wine_serving.app:app", {"WINE_PREDICTION_LOG": "false"}),
+    "ours": ("wine_serving.app:app", {"WINE_API_KEY": load.KEY}),
+    "ours, without log": ("wine_serving.app:app", {"WINE_API_KEY": load.KEY, "WINE_PREDICTION_LOG": "false"}),
     "floor A: FastAPI, constant": ("tests.bench.floor_a:app", {}),
     "floor B: bare ASGI reply": ("tests.bench.floor_b:app", {}),
     "tutorial: scikit-learn": ("tests.bench.tutorial:app", {}),
@@ -34,8 +34,8 @@ ALONE = "ONNX Runtime alone"
 BASELINE = "floor A: FastAPI, constant"
 FLAGS = ["--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
 CORES = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
-ROUNDS = 5
-SECONDS = 2.0  # of load in each round
+ROUNDS = 6
+SECONDS = 1.0  # of load in each round
 MANY = 100_000  # requests after which memory is looked at
 BATCH = 1000
 
@@ -59,7 +59,7 @@ def started(app: str, wine: dict[str, Any], scratch: Path, variables: dict[str, 
         if len(CORES) > 1:
             psutil.Process(process.pid).cpu_affinity(CORES[:1])
     try:
-        with httpx.Client() as client:
+        with httpx.Client(headers={"X-API-Key": load.KEY}) as client:
             while True:
                 assert process.poll() is None, (scratch / f"{port}.log").read_text()
                 try:
@@ -108,7 +108,8 @@ def measure(
                 note(found[name], f"rows/s in batches of {BATCH}", BATCH * run.rate)
             note(found[ALONE], f"rows/s in batches of {BATCH}", alone_rate(bundle, rows))
             note(found["ours"], "probabilities and ids, ms a wine", extras(bundle, wines))
-        ours = up["ours"]
+    app, own = SERVERS["ours"]
+    with started(app, wines[0], scratch, variables | own) as ours:
         for share in (MANY // 2, MANY):
             load.run(ours.port, singles, 16, most=MANY // 2 // 16)
             note(found["ours"], f"memory after {share:,} requests, MB", ours.process.memory_info().rss / 1e6)
@@ -130,10 +131,10 @@ def alone_rate(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
 def extras(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
     """Milliseconds that it takes to count the probabilities of one wine, to make its id, and to write both."""
     scores = bundle.predict(encode_all([Wine.model_validate(wine) for wine in wines]).astype(np.float32)).tolist()
-    residuals = bundle.metadata.calibration.residuals[SEGMENTS[0]]
+    outcomes = Outcomes(bundle.metadata.calibration.residuals[SEGMENTS[0]])
     begun = time.perf_counter()
     for row, score in enumerate(scores):
-        shares, good = outcomes(residuals, score)
+        *shares, good = outcomes.at(score)
         encode([Probabilities(*shares), good, f"{'0' * 32}-{row}"])
     return 1000 * (time.perf_counter() - begun) / len(scores)
 

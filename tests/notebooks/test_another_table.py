@@ -1,4 +1,4 @@
-"""README, "Another table than wine": the places that it names are all that has to change."""
+"""CONTRIBUTING, "Another table than wine": the places that it names are all that has to change."""
 
 import os
 import re

@@ -140,6 +140,7 @@ def test_killed_caller_goes_on_where_it_was(study: searching.Study, wines: pd.Da
 
 
 @pytest.mark.delivery
+@pytest.mark.timeout(900)
 def test_stopped_or_killed_runner_leaves_nobody_behind_and_goes_on_where_it_was(
     folder: FolderRegistry, space: Path, tmp_path: Path
 ) -> None:

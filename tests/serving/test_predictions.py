@@ -16,7 +16,7 @@ import pytest
 
 from tests import servers, tiny
 from tests.servers import Server
-from wine_serving.predictions import WAITING_LINES
+from wine_serving.api.log import WAITING_LINES
 from wine_serving.registry.folder import FolderRegistry
 
 WINES = tiny.as_wines(tiny.made_up_wines(20, seed=3))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def test_what_was_logged_is_read_back(lines: list[dict[str, Any]], tmp_path: Pat
     for name in INPUTS:
         assert [*columns[name]] == [line["input"][name] for line in [*lines, OLD]]
     assert columns["quality"].tolist() == [line["output"]["quality"] for line in [*lines, OLD]]
-    assert columns["prediction_id"] == [*(line["output"]["prediction_id"] for line in lines), "a" * 32]
+    assert columns["prediction_id"] == [*(line["output"]["prediction_id"] for line in lines), f"{'a' * 32}-0"]
+    assert columns["format"].tolist() == [*([2] * len(lines)), 1]
+    assert columns["width"][-1] == INTERVAL["high"] - INTERVAL["low"]
+    assert columns["version"] == [line["model_version"] for line in [*lines, OLD]]
     assert columns["reference"] == [*(f"cask {row}" for row in range(20)), None]
     assert columns["purpose"] == ["what_if"] * 20 + ["user"]
     assert [*map(list, columns["assumed"])] == [["ph"]] * 20 + [[]]
@@ -102,3 +106,13 @@ def test_no_line_is_no_column_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     columns = read([tmp_path / "log"]).columns
     assert all(isinstance(columns[name], np.ndarray) and not len(columns[name]) for name in MEASUREMENTS)
+
+
+def test_gzip_file_that_was_cut_off_costs_its_end_only(tmp_path: Path) -> None:
+    """What was read before stands; the rest is one broken line."""
+    whole = gzip.compress(written([OLD | {"request_id": os.urandom(16).hex()} for _ in range(2000)]))
+    (tmp_path / "log").write_bytes(whole[: len(whole) // 2])
+    found = read([tmp_path / "log"])
+    assert len(found.columns["quality"]) > 0
+    assert found.broken >= 1
+    assert any("the rest of the gzip file" in each for each in found.shown)

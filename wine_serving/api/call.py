@@ -1,4 +1,4 @@
-"""One call of the API: what its head says, before its body is read."""
+"""One call of the API: what its head says, and what becomes of it."""
 
 import re
 import time
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
+from wine_serving.api.log import PURPOSES, Origin, Trace
 from wine_serving.errors import RequestRefused
-from wine_serving.predictions import PURPOSES, Origin, Trace
 from wine_serving.schema import MEASUREMENTS
 
 JSON: Final = b"application/json"
@@ -19,9 +19,12 @@ _CLOUD_TRACE: Final = re.compile(rb"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=\d)?")
 
 
 class Call:
-    """Its id (the caller's own, where that can be one), its path below the root, its headers, and when it came in."""
+    """Its id (the caller's own, where that can be one), its path below the root, its headers, and when it came in.
 
-    __slots__ = ("headers", "id", "path", "query", "started")
+    `route` and `status` are what is counted: the status is 0 until the answer begins.
+    """
+
+    __slots__ = ("headers", "id", "path", "query", "route", "started", "status")
 
     def __init__(self, scope: Scope) -> None:
         self.started = time.perf_counter()
@@ -30,6 +33,7 @@ class Call:
         self.id = own.decode() if own and _OWN_ID.fullmatch(own) else f"{getrandbits(128):032x}"
         self.path: str = scope["path"].removeprefix(scope["root_path"])
         self.query: bytes = scope["query_string"]
+        self.route, self.status = "unknown", 0
 
     def seconds(self) -> float:
         """Time since the call came in."""
@@ -43,10 +47,9 @@ class Call:
         said = self.headers.get(b"content-type", b"")
         if said in kinds and b"content-encoding" not in self.headers:
             return
-        kind, _, parameter = said.lower().partition(b";")
-        kind, parameter = kind.strip(), parameter.strip()
+        kind, _, parameter = (part.strip() for part in said.lower().partition(b";"))
         if kind not in kinds:
-            known = " or ".join(each.decode() for each in kinds)
+            known = b" or ".join(kinds).decode()
             raise RequestRefused(415, f"Content-Type must say what the body is: {known}")
         if parameter.startswith(b"charset=") and kind == JSON and parameter[8:].strip(b'"') not in (b"utf-8", b"utf8"):
             raise RequestRefused(415, "the body must be in UTF-8: send it so, with charset=utf-8 or no charset")
@@ -58,16 +61,11 @@ class Call:
         purpose = _PURPOSES.get(self.headers.get(b"x-wine-purpose", b"user"))
         if purpose is None:
             raise RequestRefused(400, f"X-Wine-Purpose must be one of {', '.join(PURPOSES)}")
-        return Origin(self.id, purpose, self._assumed(), self.seconds(), self._trace())
-
-    def _assumed(self) -> list[str]:
         given = self.headers.get(b"x-wine-assumed")
-        if given is None:
-            return []
-        names = [name.strip() for name in given.decode("latin-1").split(",")]
-        if not {*names} <= {*MEASUREMENTS}:
+        assumed = [name.strip() for name in given.decode("latin-1").split(",")] if given is not None else []
+        if not {*assumed} <= {*MEASUREMENTS}:
             raise RequestRefused(400, f"X-Wine-Assumed may name, separated by commas, {', '.join(MEASUREMENTS)}")
-        return names
+        return Origin(self.id, purpose, assumed, self.seconds(), self._trace())
 
     def _trace(self) -> Trace | None:
         """The trace of the `traceparent` or `X-Cloud-Trace-Context` header, if there is a valid one."""

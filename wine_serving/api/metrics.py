@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from threading import Lock
 from typing import Final
 
@@ -10,10 +11,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from wine_serving.api.call import Call
+from wine_serving.api.log import PredictionLog
 from wine_serving.assessing import Assessment
-from wine_serving.predictions import PredictionLog
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
+
+UP_TO: Final = (*map(str, BUCKETS), "+Inf")
 
 
 class Metrics(Collector):
@@ -21,57 +25,54 @@ class Metrics(Collector):
 
     def __init__(self, log: PredictionLog | None) -> None:
         self._log = log
-        self._requests: Counter[tuple[str, str]] = Counter()
+        self._requests: Counter[tuple[str, int]] = Counter()
         self._latency: defaultdict[str, list[float]] = defaultdict(
             lambda: [0.0] * (len(BUCKETS) + 2)
         )  # the last: the sum
-        self._predictions: Counter[str] = Counter()
-        self._warnings: Counter[str] = Counter()
+        self._predictions: Counter[tuple[str]] = Counter()
+        self._warnings: Counter[tuple[str]] = Counter()
         self._lock = Lock()  # predictions come from several threads, requests from one
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def answered(self, call: Call) -> None:
         """Count one answered request; from the event loop."""
-        self._requests[route, str(status)] += 1
-        latency = self._latency[route]
+        seconds = call.seconds()
+        self._requests[call.route, call.status] += 1
+        latency = self._latency[call.route]
         latency[bisect_left(BUCKETS, seconds)] += 1
         latency[-1] += seconds
 
     def predicted(self, version: str, assessments: Sequence[Assessment]) -> None:
         """Count predicted wines and what was unusual about them; from any thread."""
         with self._lock:
-            self._predictions[version] += len(assessments)
+            self._predictions[version,] += len(assessments)
             for assessment in assessments:
                 for unusual in assessment.warnings:
-                    self._warnings[unusual.field or "combination"] += 1
+                    self._warnings[unusual.field or "combination",] += 1
 
     def collect(self) -> Iterator[Metric]:
         """All counters, as Prometheus has them."""
-        requests = CounterMetricFamily(
-            "wine_requests", "Answered requests by route and status", labels=["route", "status"]
-        )
+        for name, told, labels, counts in (
+            ("requests", "Answered requests by route and status", ("route", "status"), self._requests),
+            ("predictions", "Predicted wines by model version", ("model_version",), self._predictions),
+            ("warnings", "Wines unlike the training wines, by measurement", ("field",), self._warnings),
+            (
+                "log_lines_lost",
+                "Lines of the prediction log that nobody read",
+                (),
+                {(): self._log.lost if self._log else 0},
+            ),
+        ):
+            family = CounterMetricFamily(f"wine_{name}", told, labels=labels)
+            for values, count in [*counts.items()]:
+                family.add_metric([*map(str, values)], count)
+            yield family
         latency = HistogramMetricFamily("wine_request_seconds", "Time to answer by route", labels=["route"])
-        predictions = CounterMetricFamily(
-            "wine_predictions", "Predicted wines by model version", labels=["model_version"]
-        )
-        warnings = CounterMetricFamily(
-            "wine_warnings", "Wines unlike the training wines, by measurement", labels=["field"]
-        )
-        lost = CounterMetricFamily("wine_log_lines_lost", "Lines of the prediction log that nobody read")
-        for labels, count in [*self._requests.items()]:
-            requests.add_metric(labels, count)
-        for route, counts in [*self._latency.items()]:
-            below = [sum(counts[: place + 1]) for place in range(len(BUCKETS) + 1)]
-            names = [*map(str, BUCKETS), "+Inf"]
-            latency.add_metric([route], [*zip(names, below, strict=True)], counts[-1])
-        for version, count in [*self._predictions.items()]:
-            predictions.add_metric([version], count)
-        for field, count in [*self._warnings.items()]:
-            warnings.add_metric([field], count)
-        lost.add_metric([], self._log.lost if self._log else 0)
-        yield from (requests, latency, predictions, warnings, lost)
+        for route, (*each, seconds) in [*self._latency.items()]:
+            latency.add_metric([route], [*zip(UP_TO, accumulate(each), strict=True)], seconds)
+        yield latency
 
     def render(self) -> bytes:
         """All counters in Prometheus' text format."""

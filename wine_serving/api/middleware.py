@@ -6,32 +6,34 @@ speed of an empty endpoint. FastAPI documents them, and routes all others.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from secrets import compare_digest
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wine_serving.api.body import MOST_PROBLEMS, Bodies
 from wine_serving.api.call import JSON, Call
 from wine_serving.api.loading import RETRY_SECONDS, Loader
+from wine_serving.api.log import encode
 from wine_serving.api.metrics import Metrics
 from wine_serving.errors import NoModel, RequestRefused, TableRefused
-from wine_serving.predictions import encode
 
 OPEN_ROUTES: Final = frozenset({"/health", "/live", "/docs", "/openapi.json"})  # probes and readers carry no key
 THREADS: Final = 2  # for what takes longer than a few requests may wait
 
 _log = logging.getLogger(__name__)
-Headers = list[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Answer(NamedTuple):
-    """A body, and of which kind it is."""
+    """A body, of which kind it is, and what is said with it."""
 
     body: bytes
     kind: bytes = JSON
+    status: int = 200
+    headers: Headers = ()
 
 
 class Take(NamedTuple):
@@ -59,41 +61,31 @@ class Middleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call, status, route = Call(scope), 0, "unknown"
+        call = Call(scope)
         try:
             self._check_key(call)
-            take = self._takes.get(call.path) if scope["method"] == "POST" else None
-            if take:
-                route = call.path
-                answer = await self._taken(take, call, receive)
-                status = 200
-                await self._send(send, call, status, answer.body, answer.kind)
-                return
-
-            async def send_with_ids(message: Message) -> None:
-                nonlocal status
-                if message["type"] == "http.response.start":
-                    status = message["status"]
-                    message["headers"] = [*message["headers"], *self._ids(call)]
-                await send(message)
-
-            if scope["method"] == "HEAD":  # answered as GET is; the server leaves out the body
-                scope = {**scope, "method": "GET"}
-            await self._app(scope, receive, send_with_ids)
-            route = getattr(scope.get("route"), "path", route)
+            if scope["method"] == "POST" and (take := self._takes.get(call.path)):
+                call.route = call.path
+                await self._send(send, call, await self._taken(take, call, receive))
+            else:
+                await self._passed_on(call, scope, receive, send)
         except (RequestRefused, NoModel, TableRefused) as error:
-            refused = _refused(error)
-            status = refused.status
-            await self._send(send, call, status, *_refusal(call, refused), refused.headers)
+            await self._send(send, call, _refusal(call, error))
         except Exception:
             _log.exception("request %s failed", call.id)
-            if status:  # the answer has begun: the server closes the connection
+            if call.status:  # the answer has begun: the server closes the connection
                 raise
-            status = 500
-            failed = RequestRefused(status, "the service failed; its log tells more by the request id")
-            await self._send(send, call, status, *_refusal(call, failed))
+            failed = RequestRefused(500, "the service failed; its log tells more by the request id")
+            await self._send(send, call, _refusal(call, failed))
         finally:
-            self._metrics.answered(route, status, call.seconds())
+            self._metrics.answered(call)
+
+    def _check_key(self, call: Call) -> None:
+        if self._key is None or call.path in OPEN_ROUTES:
+            return
+        if not compare_digest(call.headers.get(b"x-api-key", b""), self._key):
+            sentence = "X-API-Key is missing or wrong: send the key of this service"
+            raise RequestRefused(401, sentence, headers={"WWW-Authenticate": "ApiKey"})
 
     async def _taken(self, take: Take, call: Call, receive: Receive) -> Answer:
         call.check_body(take.kinds)
@@ -102,46 +94,41 @@ class Middleware:
             return take.answer(call, body)
         return await asyncio.get_running_loop().run_in_executor(self._threads, take.answer, call, body)
 
-    async def _send(
-        self, send: Send, call: Call, status: int, body: bytes, kind: bytes, more: Mapping[str, str] | None = None
-    ) -> None:
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *self._ids(call)]
-        if more:
-            headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+    async def _passed_on(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_ids(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+                message["headers"] = [*message["headers"], *self._ids(call)]
+            await send(message)
+
+        if scope["method"] == "HEAD":  # answered as GET is; the server leaves out the body
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send_with_ids)
+        call.route = getattr(scope.get("route"), "path", call.route)
+
+    async def _send(self, send: Send, call: Call, answer: Answer) -> None:
+        body, kind, call.status, more = answer
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *self._ids(call), *more]
+        await send({"type": "http.response.start", "status": call.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _check_key(self, call: Call) -> None:
-        if self._key is None or call.path in OPEN_ROUTES:
-            return
-        if not compare_digest(call.headers.get(b"x-api-key", b""), self._key):
-            raise RequestRefused(
-                401,
-                "X-API-Key is missing or wrong: send the key of this service",
-                headers={"WWW-Authenticate": "ApiKey"},
-            )
-
     def _ids(self, call: Call) -> Headers:
-        version = self._loader.version
-        model = [(b"x-model-version", version.encode())] if version else []
-        return [(b"x-request-id", call.id.encode()), *model]
+        own, version = (b"x-request-id", call.id.encode()), self._loader.version
+        return (own, (b"x-model-version", version.encode())) if version else (own,)
 
 
-def _refused(error: RequestRefused | NoModel | TableRefused) -> RequestRefused:
+def _refusal(call: Call, error: RequestRefused | NoModel | TableRefused) -> Answer:
     """The one place where an error of the domain becomes an answer of HTTP."""
     if isinstance(error, TableRefused):
-        return RequestRefused(422, str(error), more={"candidates": error.candidates or {}})
+        error = RequestRefused(422, str(error), more={"candidates": error.candidates or {}})
     if isinstance(error, NoModel):
-        return RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
-    return error
-
-
-def _refusal(call: Call, error: RequestRefused) -> Answer:
-    told: dict[str, Any] = {
+        error = RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
+    told = {
         "detail": str(error),
         "errors": error.problems[:MOST_PROBLEMS],
         "n_errors": len(error.problems),
         "request_id": call.id,
         **error.more,
     }
-    return Answer(encode(told))
+    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return Answer(encode(told), JSON, error.status, headers)

@@ -1,37 +1,24 @@
-"""The routes that take wines: what each answers, and how FastAPI documents it."""
+"""The routes that take wines: what each answers."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import Final
 from urllib.parse import parse_qsl
-
-from fastapi import FastAPI
 
 from wine_serving import tables
 from wine_serving.api import body
-from wine_serving.api.answers import BatchPrediction, Explanation, Prediction, Summary, TablePrediction, documented
+from wine_serving.api.answers import Explanation, Summary
 from wine_serving.api.call import Call
 from wine_serving.api.loading import Loader, Model
+from wine_serving.api.log import PredictionLog, encode
 from wine_serving.api.metrics import Metrics
 from wine_serving.api.middleware import Answer, Take
 from wine_serving.assessing import Assessment
-from wine_serving.predictions import PURPOSES, PredictionLog, encode
-from wine_serving.schema import EXAMPLES, INPUTS, SEGMENT, SEGMENTS, Asked, Batch
+from wine_serving.schema import SEGMENT, Asked
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 TABLE_KINDS: Final = (b"text/csv", XLSX.encode())
 ADDED: Final = ("score", "low", "high", "grade", "at_least_7", "warnings", "prediction_id", "problem")
-HEADERS: Final = [
-    {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"} | more}
-    for name, meaning, more in (
-        (
-            "X-Request-Id",
-            "Your own id of this request (64 letters, digits, .:_-), which the answer and the log repeat.",
-            {},
-        ),
-        ("X-Wine-Purpose", "Who asks, for the prediction log: `user` if nothing is said.", {"enum": [*PURPOSES]}),
-        ("X-Wine-Assumed", "The measurements that nobody took, separated by commas, for the prediction log.", {}),
-    )
-]
 
 
 class Wines:
@@ -52,13 +39,13 @@ class Wines:
     def predict(self, call: Call, given: bytes) -> Answer:
         """A Prediction."""
         wine, model = body.one(given), self._loader.model
-        (answer,) = self._answers(call, model.version, [wine], [model.assessor.one(wine)])
+        (answer,) = self._answers(call, model, [wine], [model.assessor.one(wine)], (0,))
         return Answer(b"%b,%b}" % (answer[:-1], _ids(call, model)))
 
     def predict_batch(self, call: Call, given: bytes) -> Answer:
         """A BatchPrediction."""
         wines, model = body.many(given), self._loader.model
-        answers = self._answers(call, model.version, wines, model.assessor.each(wines))
+        answers = self._answers(call, model, wines, model.assessor.each(wines), count())
         return Answer(b'{"predictions":[%b],%b}' % (b",".join(answers), _ids(call, model)))
 
     def predict_table(self, call: Call, given: bytes) -> Answer:
@@ -66,7 +53,7 @@ class Wines:
         table, model = _table(call, given), self._loader.model
         wines = [*table.wines.values()]
         assessments = model.assessor.each(wines) if wines else []
-        answers = self._answers(call, model.version, wines, assessments, table.wines)
+        answers = self._answers(call, model, wines, assessments, table.wines)
         if b"text/csv" in call.headers.get(b"accept", b""):
             return _as_csv(table, assessments)
         rows = [
@@ -94,22 +81,17 @@ class Wines:
         return Answer(encode(told))
 
     def _answers(
-        self,
-        call: Call,
-        version: str,
-        wines: Sequence[Asked],
-        assessments: Sequence[Assessment],
-        rows: Iterable[int] | None = None,
+        self, call: Call, model: Model, wines: Sequence[Asked], assessments: Sequence[Assessment], rows: Iterable[int]
     ) -> list[bytes]:
         """Each assessment with its ids as JSON: counted, and logged as it is answered."""
         origin = call.origin()
-        for row, wine, assessment in zip(rows or range(len(wines)), wines, assessments, strict=True):
+        for row, wine, assessment in zip(rows, wines, assessments):  # noqa: B905 - rows may be endless
             assessment.prediction_id = f"{call.id}-{row}"
             assessment.reference = wine.reference
         answers = [*map(encode, assessments)]
-        self._metrics.predicted(version, assessments)
+        self._metrics.predicted(model.version, assessments)
         if self._log and wines:
-            self._log.add(origin, version, wines, answers)
+            self._log.add(origin, model.version, wines, answers)
         return answers
 
 
@@ -135,56 +117,3 @@ def _as_csv(table: tables.Table, assessments: Sequence[Assessment]) -> Answer:
         cells[row] = said.quality, low, high, said.grade.value, said.at_least_7, warnings, said.prediction_id, ""
     content, encoding = tables.written(table, ADDED, cells)
     return Answer(content, b"text/csv; charset=" + encoding.removesuffix("-sig").encode())
-
-
-def document(app: FastAPI) -> None:
-    """Tell FastAPI what these routes take and answer; they are answered before it is asked."""
-
-    async def predict(wine: Asked) -> Prediction:  # type: ignore[empty-body]
-        """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines the model has seen."""
-
-    async def predict_batch(batch: Batch) -> BatchPrediction:  # type: ignore[empty-body]
-        """Score up to 10,000 wines, in order. One bad wine refuses the batch; the answer lists the first bad rows."""
-
-    async def explain(wine: Asked) -> Explanation:  # type: ignore[empty-body]
-        """Say how far each measurement moved the wine's score away from the typical score (Shapley values)."""
-
-    async def predict_table() -> TablePrediction:  # type: ignore[empty-body]
-        """Score a table as people have it, CSV or .xlsx: each row, or why it cannot be scored; up to 20,000 rows.
-
-        With `Accept: text/csv` the same table comes back with the answers behind its own columns.
-        """
-
-    singles = {name: {"value": wine} for name, wine in EXAMPLES.items()}
-    batch = {"both": {"value": {"wines": [*EXAMPLES.values()]}}}
-    endpoints: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-        "/predict": (predict, singles),
-        "/predict/batch": (predict_batch, batch),
-        "/explain": (explain, singles),
-    }
-    table = ",".join(INPUTS) + "\n" + "".join(",".join(map(str, wine.values())) + "\n" for wine in EXAMPLES.values())
-    for path, (endpoint, examples) in endpoints.items():
-        app.post(
-            path,
-            responses=documented(400, 401, 408, 413, 415, 422, 503),
-            openapi_extra={
-                "requestBody": {"content": {"application/json": {"examples": examples}}},
-                "parameters": HEADERS[:1] if endpoint is explain else HEADERS,
-            },
-        )(endpoint)
-    text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
-    bodies = {"text/csv": text | {"examples": {"both": {"value": table}}}, XLSX: binary}
-    query: list[dict[str, Any]] = [
-        {"name": SEGMENT, "description": "What all wines of the file are, where no column says.", "enum": [*SEGMENTS]},
-        *({"name": f"column.{name}", "description": f"The file's column that holds {name}."} for name in INPUTS),
-    ]
-    asked = [
-        {"name": each["name"], "in": "query", "required": False, "description": each["description"],
-         "schema": {"type": "string"} | ({"enum": each["enum"]} if "enum" in each else {})}
-        for each in query
-    ]  # fmt: skip
-    app.post(
-        "/predict/table",
-        responses=documented(400, 401, 408, 413, 415, 422, 503) | {200: {"content": {"text/csv": {}}}},
-        openapi_extra={"requestBody": {"required": True, "content": bodies}, "parameters": [*asked, *HEADERS]},
-    )(predict_table)

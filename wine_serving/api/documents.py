@@ -1,0 +1,84 @@
+"""How FastAPI documents the routes that take wines; they are answered before it is asked."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from wine_serving.api.answers import BatchPrediction, Explanation, Prediction, TablePrediction, documented
+from wine_serving.api.body import BATCH_BYTES, MOST_PROBLEMS, PATIENCE, WINE_BYTES
+from wine_serving.api.log import PURPOSES
+from wine_serving.api.wines import XLSX
+from wine_serving.schema import BATCH_LIMIT, EXAMPLES, INPUTS, SEGMENT, SEGMENTS, Asked, Batch
+from wine_serving.tables import MAX_BYTES, MAX_ROWS
+
+ABOUT: Final = (
+    f"Bounds: one wine takes at most {WINE_BYTES // 1024} KB, a batch {BATCH_BYTES // 2**20} MB and {BATCH_LIMIT:,} "
+    f"rows, a table {MAX_BYTES // 10**6} MB and {MAX_ROWS:,} rows. An answer tells at most {MOST_PROBLEMS} problems. "
+    f"A body of which no byte comes for {PATIENCE:g} seconds is given up."
+)
+HEADERS: Final = [
+    {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"} | more}
+    for name, meaning, more in (
+        (
+            "X-Request-Id",
+            "Your own id of this request (64 letters, digits, .:_-), which the answer and the log repeat.",
+            {},
+        ),
+        ("X-Wine-Purpose", "Who asks, for the prediction log: `user` if nothing is said.", {"enum": [*PURPOSES]}),
+        ("X-Wine-Assumed", "The measurements that nobody took, separated by commas, for the prediction log.", {}),
+    )
+]
+
+
+def document(app: FastAPI) -> None:
+    """Tell FastAPI what these routes take and answer; they are answered before it is asked."""
+
+    async def predict(wine: Asked) -> Prediction:  # type: ignore[empty-body]
+        """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines the model has seen."""
+
+    async def predict_batch(batch: Batch) -> BatchPrediction:  # type: ignore[empty-body]
+        """Score up to 10,000 wines, in order. One bad wine refuses the batch; the answer lists the first bad rows."""
+
+    async def explain(wine: Asked) -> Explanation:  # type: ignore[empty-body]
+        """Say how far each measurement moved the wine's score away from the typical score (Shapley values)."""
+
+    async def predict_table() -> TablePrediction:  # type: ignore[empty-body]
+        """Score a table as people have it, CSV or .xlsx: each row, or why it cannot be scored; up to 20,000 rows.
+
+        With `Accept: text/csv` the same table comes back with the answers behind its own columns.
+        """
+
+    singles = {name: {"value": wine} for name, wine in EXAMPLES.items()}
+    batch = {"both": {"value": {"wines": [*EXAMPLES.values()]}}}
+    endpoints: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+        "/predict": (predict, singles),
+        "/predict/batch": (predict_batch, batch),
+        "/explain": (explain, singles),
+    }
+    table = ",".join(INPUTS) + "\n" + "".join(",".join(map(str, wine.values())) + "\n" for wine in EXAMPLES.values())
+    for path, (endpoint, examples) in endpoints.items():
+        app.post(
+            path,
+            responses=documented(400, 401, 408, 413, 415, 422, 503),
+            openapi_extra={
+                "requestBody": {"content": {"application/json": {"examples": examples}}},
+                "parameters": HEADERS[:1] if endpoint is explain else HEADERS,
+            },
+        )(endpoint)
+    text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
+    bodies = {"text/csv": text | {"examples": {"both": {"value": table}}}, XLSX: binary}
+    query: list[dict[str, Any]] = [
+        {"name": SEGMENT, "description": "What all wines of the file are, where no column says.", "enum": [*SEGMENTS]},
+        *({"name": f"column.{name}", "description": f"The file's column that holds {name}."} for name in INPUTS),
+    ]
+    asked = [
+        {"name": each["name"], "in": "query", "required": False, "description": each["description"],
+         "schema": {"type": "string"} | ({"enum": each["enum"]} if "enum" in each else {})}
+        for each in query
+    ]  # fmt: skip
+    app.post(
+        "/predict/table",
+        responses=documented(400, 401, 408, 413, 415, 422, 503) | {200: {"content": {"text/csv": {}}}},
+        openapi_extra={"requestBody": {"required": True, "content": bodies}, "parameters": [*asked, *HEADERS]},
+    )(predict_table)

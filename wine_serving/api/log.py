@@ -1,0 +1,156 @@
+"""The prediction log: one JSON line on stdout for each predicted wine, in the names that Cloud Logging reads."""
+
+import logging
+import os
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Final, Literal, NamedTuple, Self
+
+import msgspec
+
+from wine_serving.schema import Asked
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+FORMAT: Final = 2
+PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
+WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
+GATHER_SECONDS: Final = 0.05  # lines are made and written together: waking for each costs more than the line
+CLOSING_SECONDS: Final = 1.0
+STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
+PIPE_ROOM: Final = 32_768  # bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn
+
+encode: Final = msgspec.json.Encoder().encode
+_log = logging.getLogger(__name__)
+
+
+class Trace(NamedTuple):
+    """The trace that a caller is following, and the span that called us (16 hexadecimal digits)."""
+
+    id: str
+    span: str | None
+
+
+class Origin(NamedTuple):
+    """The request that a prediction answers: who asked for what, the seconds that it took, and its trace.
+
+    `assumed` are the measurements that nobody took: the page filled them in.
+    """
+
+    request_id: str
+    purpose: Literal["user", "what_if", "check"]
+    assumed: Sequence[str]
+    seconds: float
+    trace: Trace | None
+
+
+_Waiting = tuple[Origin, str, datetime, Sequence[Asked], Sequence[bytes]]  # one request's wines and answers
+
+
+class PredictionLog:
+    """Makes and writes lines in a thread of its own: whoever reads them slowly, or not at all, keeps nobody waiting."""
+
+    def __init__(self, project: str | None, file: int = 1) -> None:
+        self._trace_prefix = f"projects/{project}/traces/" if project else ""
+        self._file, self._is_pipe = file, _is_pipe(file)
+        self._answered: list[_Waiting] = []
+        self._waiting = 0  # lines, also of what is being written
+        self._some, self._closed, self._lock = threading.Event(), threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
+        self.lost = 0  # lines
+
+    def __enter__(self) -> Self:
+        """Begin to write."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what waits; what is not read within CLOSING_SECONDS is lost."""
+        self._closed.set()
+        self._some.set()
+        self._thread.join(CLOSING_SECONDS)
+
+    def add(self, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]) -> None:
+        """Have a line written for each wine of one request and its answer, as JSON; from any thread."""
+        with self._lock:
+            if self._waiting + len(wines) > WAITING_LINES:
+                self.lost += len(wines)
+                return
+            self._waiting += len(wines)
+            self._answered.append((origin, version, datetime.now(UTC), wines, answers))
+        if not self._some.is_set():
+            self._some.set()
+
+    def _keep_writing(self) -> None:
+        while not self._closed.is_set() or self._answered:
+            self._some.wait()
+            self._closed.wait(GATHER_SECONDS)
+            self._some.clear()
+            with self._lock:
+                answered, self._answered = self._answered, []
+            piece = bytearray()
+            for line in chain.from_iterable(map(self._lines, answered)):
+                if len(piece) + len(line) > PIPE_ROOM:
+                    self._write(piece)
+                piece += line
+            self._write(piece)
+
+    def _lines(self, answered: _Waiting) -> Iterator[bytes]:
+        origin, version, when, wines, answers = answered
+        head: dict[str, object] = {
+            "time": when,
+            "severity": "INFO",
+            "message": "prediction",
+            "format": FORMAT,
+            "request_id": origin.request_id,
+            "model_version": version,
+            "purpose": origin.purpose,
+            "latency": round(origin.seconds, 6),
+        }
+        if origin.assumed:
+            head["assumed"] = origin.assumed
+        if trace := origin.trace:
+            head["logging.googleapis.com/trace"] = self._trace_prefix + trace.id
+            if trace.span:
+                head["logging.googleapis.com/spanId"] = trace.span
+        begin = encode(head)[:-1]
+        for wine, answer in zip(wines, answers, strict=True):
+            yield b'%b,"input":%b,"output":%b}\n' % (begin, encode(_measured(wine)), answer)
+
+    def _write(self, piece: bytearray) -> None:
+        """Write whole lines as soon as they fit, and leave the piece empty."""
+        lines = piece.count(b"\n")
+        try:
+            while self._is_pipe and _unread(self._file) + len(piece) > PIPE_ROOM:
+                time.sleep(STALLED_SECONDS)
+            while piece:
+                del piece[: os.write(self._file, piece)]
+        except OSError as error:  # a full disk or a reader that went away must not cost anybody an answer
+            self.lost += piece.count(b"\n")
+            piece.clear()
+            _log.error("predictions could not be logged: %s", error.strerror)
+        with self._lock:
+            self._waiting -= lines
+
+
+def _measured(wine: Asked) -> Asked:
+    """The wine without its name, which stands in the answer."""
+    return wine if wine.reference is None else msgspec.structs.replace(wine, reference=None)  # type: ignore[type-var]
+
+
+def _is_pipe(file: int) -> bool:
+    try:
+        return sys.platform != "win32" and stat.S_ISFIFO(os.fstat(file).st_mode)
+    except OSError:  # there is no such file: a service without standard output
+        return False
+
+
+def _unread(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
