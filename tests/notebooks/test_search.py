@@ -86,12 +86,12 @@ class Watched:
         return pd.read_parquet(path)
 
 
-def search(space: Path, **given: object) -> Cells:
-    """The whole notebook, with its results beside the space."""
+def search(space: Path, *, up_to: str | None = None, **given: object) -> Cells:
+    """The notebook, whole or up to a cell, with its results beside the space."""
     given = FEW | {"space": str(space), "kept_in": str(space.parent / "kept")} | given
     cells = Cells("06_search", **given).run(before="begin")
     cells.names["pd"] = Watched()
-    return cells.run()
+    return cells.run(before=up_to)
 
 
 @pytest.mark.usefixtures("on_cluster")
@@ -118,7 +118,7 @@ def test_search_ends_with_a_profile_and_publishes_nothing(
     }
     record = Cells("03_training", **(planned | {"n_estimators": 5, "publish_as": None})).run()["record"]
     assert record.metadata["search"] == {"trials": 6, "name": cells["study"].name}
-    more = search(space, n_trials=8)
+    more = search(space, up_to="differences", n_trials=8)
     assert more["trials"][:6]["settings"].tolist() == cells["trials"]["settings"].tolist()
     assert more["trials"][:6]["rmse"].tolist() == cells["trials"]["rmse"].tolist()
     assert len(more["trials"]) == 8
@@ -207,6 +207,7 @@ def test_failing_trial_is_a_row_with_its_error(study: searching.Study, wines: pd
     assert study.table()["error"].ne("").tolist() == [True] * 3 + [False] * 2
 
 
+@pytest.mark.delivery
 def test_killed_worker_costs_its_trial_only(on_cluster: Cluster, study: searching.Study, wines: pd.DataFrame) -> None:
     """SIGKILL while it fits: that trial is done again by another, or is a row with its error."""
 
