@@ -1,13 +1,12 @@
-# One vocabulary for people and for workflows. `make` alone prints the menu. What the terminal cannot show is replaced.
-# What a person types is data. make would expand it, and run what `$(shell …)` in it says: its text is taken instead, and
-# reaches Python through the environment, where no quote, dollar or line break in it means anything.
+# One vocabulary for people and for workflows; `make` alone prints the menu. What a person types is data: make would expand it, and
+# run what `$(shell …)` in it says. Its text is taken instead, and reaches Python through the environment, where nothing in it is run.
 $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
   $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH
+export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL SPACE TRIALS
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 export PYTHONIOENCODING := $(firstword $(subst :, ,$(value PYTHONIOENCODING):)):replace
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
@@ -35,8 +34,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: help pipeline data eda train evaluate audit compare reproduce serve api ui lab promote rollback sync test check format bench images \
-        smoke deploy deploy-back verify cloud cloud-remove export containers restore pack save summary carry-out decision lock environment
+.PHONY: $(shell sed -n 's/^\([a-z -]*\):.*/\1/p' Makefile)
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -59,23 +57,24 @@ compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@$(RUN) compare -p a "$$A" -p b "$$B"
 reproduce: $(READY)  ## rebuild a version from its record, and say whether it is the same (VERSION=vN)
 	@$(PY) notebooks/reproduce.py "$$VERSION"
+search: scale  ## try many settings on training wines: a leaderboard, and PROFILE=found (TRIALS=64 SPACE=notebooks/search.yaml)
+	@$(RUN) 06_search$(if $(value TRIALS), -p n_trials "$$TRIALS")$(if $(value SPACE), -p space "$$SPACE")
+score: scale  ## score a table of any size (INPUT=wines.parquet OUTPUT=scored, MODEL=wine-quality:v3), on Dask
+	@exec $(PY) -m wine_serving score --model="$$MODEL" --output="$$OUTPUT" -- "$$INPUT"
 lab: $(READY)  ## JupyterLab on the notebooks
 	@$(PY) notebooks/tracking.py notebooks
 
 # Serving
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
-	@echo "API:  http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
-	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}"
+	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}, API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
 	@trap 'kill $$api $$ui 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(API) & api=$$!; $(UI) & ui=$$!; \
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \
 	echo "One of the two has stopped, so the other is stopped too" >&2; exit 1
 api: $(READY)  ## the API alone on http://localhost:8000
-	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
-	@$(API)
+	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)" && $(API)
 ui: $(READY)  ## the page alone on http://localhost:8501
-	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}"
-	@$(UI)
+	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}" && $(UI)
 
 # Production
 promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
@@ -86,19 +85,20 @@ sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGIST
 	@$(PY) -m wine_serving sync
 
 # Quality. Several tests at once share the cores, so that none of them takes all: each computes in one thread.
-test: $(READY)  ## all tests that need no root and no network
+test: scale  ## all tests that need no root and no network
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 \
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 check: $(READY)  ## lint, format, types, notebooks clean
-	@$(PY) -m ruff check && $(PY) -m ruff format --check
-	@$(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
-bench: $(READY)  ## benchmark the serving path and the pipeline (ONLY=gates: simulate the gates)
+bench: scale  ## benchmark the serving path and the pipeline (ONLY=gates, serving, estimators or score: that alone)
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS
 environment: $(READY)  ## only set up the environment
+scale: $(READY)
+	@$(PY) requirements/environment.py scale
 
 # Containers and releases
 images: export  ## both container images, by docker, podman or buildah (VERSION=vN); PUSH=HOST/PATH asks and pushes them

@@ -43,6 +43,22 @@ class RedactedFiles:
         return path.removeprefix(SCHEME)
 
 
+class Told:
+    """What a notebook says of how far it has come, line by line, while a cell still runs: lines that begin with …."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def write(self, text: str) -> None:
+        """Part of what the kernel writes to stderr."""
+        for line in text.splitlines():
+            if line.startswith("… "):
+                self._tell(line)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
 class Engine(NBClientEngine):  # type: ignore[misc] # papermill comes without types
     """Papermill's own, telling each heading as its cells begin; before a cell with code what was shown is written.
 
@@ -92,6 +108,7 @@ def execute(notebook: Path, parameters: dict[str, Any], executed: Path, tell: Ca
             cwd=notebook.parent,
             extra_arguments=["--log-level=CRITICAL"],  # of the kernel: what ends it is told here
             progress_bar=bar,
+            stderr_file=Told(tell),
             tell=(lambda _: None) if bar else tell,
             start_timeout=120,
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ GOLD: Final = "#c9a227"
 GREY: Final = "#8c8c8c"
 PALE: Final = "#b8b0a6"
 RED, WHITE = WINE, GOLD  # wines by their colour
+SHADES: Final = (WINE, GOLD, "#3d6b6b", "#1f1a17", GREY)  # what else is told apart
 
 PACKAGES: Final = {  # as they are imported, and as they are installed
     "numpy": "numpy",
@@ -54,6 +56,13 @@ def begin(notebook: str, names: Mapping[str, Any]) -> tuple[Registry, Any]:
     get_ipython().events.register("post_run_cell", finish_failed)
     set_style()
     return registry, run
+
+
+def needs(*packages: str) -> None:
+    """Where one of these is not installed: a sentence that says what installs it, and the cells below do nothing."""
+    if missing := [name for name in packages if find_spec(name) is None]:
+        print(f"{' and '.join(missing)} are not installed: `make search` installs what this takes. Nothing is run.")
+        get_ipython().input_transformers_cleanup.append(lambda _: [])
 
 
 def finish_failed(result: Any) -> None:

@@ -24,12 +24,14 @@ from parameters import Refused, assigned, checked, declared
 
 from wine_serving.errors import SettingsError, WineServingError
 from wine_serving.machine import replace_what_cannot_be_shown
+from wine_serving.provenance import VERSION
 from wine_serving.registry.files import REMEDIES
 from wine_serving.verdict import MIME, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 REPORTS = ROOT / "reports"
+FOUND = ROOT / "artifacts" / "search" / "found.yaml"  # a profile that a search has written
 
 
 def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -> dict[Path, dict[str, Any]]:
@@ -38,12 +40,24 @@ def plan(names: list[str], profile: str, typed: dict[str, str], reports: Path) -
     if unknown := [name for name, path in paths.items() if not path.is_file()]:
         there = ", ".join(sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
         raise Refused(f"there is no notebook {', '.join(unknown)}; there are {there}")
-    settings = yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8")) or {}
+    settings = settings_of(profile)
     planned = {}
     for path, given in assigned(typed, paths.values()).items():
         place = {"reports": os.path.relpath(reports, ROOT)} if "reports" in declared(path) else {}
         planned[path] = checked(path, settings.get(path.stem, {}) | place | given)
     return planned
+
+
+def settings_of(profile: str) -> dict[str, Any]:
+    """What a profile says: one of notebooks/profiles, or `found`, which a search has written."""
+    if profile != FOUND.stem:
+        return yaml.safe_load((NOTEBOOKS / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8")) or {}
+    if not FOUND.is_file():
+        raise Refused("PROFILE=found is written by a search, and there is none: make search")
+    found: dict[str, Any] = yaml.safe_load(FOUND.read_text(encoding="utf-8"))
+    if (version := found.pop("version", None)) != VERSION:
+        raise Refused(f"PROFILE=found is of version {version} of this project, which is {VERSION} now: make search")
+    return found
 
 
 def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, informs: bool) -> NotebookNode | None:
@@ -135,9 +149,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         complain(f"PARAMS={given.typed} cannot be read: {error}")
         return 2
-    profiles = sorted(path.stem for path in (NOTEBOOKS / "profiles").glob("*.yaml"))
+    profiles = sorted([FOUND.stem, *(path.stem for path in (NOTEBOOKS / "profiles").glob("*.yaml"))])
     if given.profile not in profiles:
-        complain(f"PROFILE={given.profile} is unknown: it must be {' or '.join(profiles)}")
+        complain(f"PROFILE={given.profile} is unknown: it must be {', '.join(profiles[:-1])} or {profiles[-1]}")
         return 2
     try:
         names = [*given.notebooks, *filter(None, [given.afterwards])]

@@ -21,8 +21,11 @@ def prepare() -> None:
 
 
 def begin() -> None:
-    """Give the next notebook's run an id, by which its finished report finds it."""
-    os.environ["WANDB_RUN_ID"] = secrets.token_hex(4)
+    """Give the next notebook's run an id, by which its finished report finds it.
+
+    Who starts the runner with one, as a sweep's agent does, means the first notebook's run.
+    """
+    os.environ.setdefault("WANDB_RUN_ID", secrets.token_hex(4))
 
 
 def add_report(page: Path, failed: bool) -> None:

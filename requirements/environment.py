@@ -1,6 +1,7 @@
 """Set up the environment that make uses: `.venv` with the locked packages, or what the active conda environment lacks.
 
     python3 requirements/environment.py                    # set up
+    .venv/bin/python requirements/environment.py scale             # add what searches and bulk scoring take
     .venv/bin/python requirements/environment.py check-notebooks   # that they are as git keeps them
 
 Only the standard library is needed, and any Python from 3.8 on can run it: the one that goes into `.venv` is looked for
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements" / "dev.txt"
+SCALE = ROOT / "requirements" / "scale.txt"
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 READY = VENV / ".ready"  # there once it is complete: the folder that it was made in
@@ -149,6 +151,15 @@ def set_up(asked: str | None) -> None:
     READY.write_text(str(ROOT), encoding="utf-8")
 
 
+def add_scale() -> None:
+    """Add what `make search` and `make score` take beside the lock, once for each state of it."""
+    added = Path(sys.prefix, ".scale")
+    if content(added) != content(SCALE):
+        print("Adding Dask and Optuna: some seconds, once", flush=True)
+        install(sys.executable, "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", SCALE)
+        added.write_text(content(SCALE), encoding="utf-8")
+
+
 def set_up_conda() -> None:
     """Add the project to the active conda environment, once, and nothing else."""
     find = "import importlib.metadata as m; print(m.distribution('wine-quality').read_text('direct_url.json'))"
@@ -166,6 +177,8 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:] == ["check-notebooks"]:
             check_notebooks()
+        elif sys.argv[1:] == ["scale"]:
+            add_scale()
         elif os.environ.get("WINE_ENV") == "conda":
             set_up_conda()
         else:

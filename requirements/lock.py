@@ -14,6 +14,7 @@ LOCKS = {  # the lock → the extras that it holds
     "api": ("serving",),
     "api-wandb": ("serving", "wandb"),
     "ui": ("ui",),
+    "scale": ("serving", "scale"),
 }
 COMPILE = (
     *("uv", "pip", "compile", "pyproject.toml", "--universal", "--generate-hashes", "--python-version", "3.11"),

@@ -38,7 +38,9 @@ for name, value in (("commit.gpgSign", "false"), ("core.hooksPath", os.devnull))
     os.environ |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     os.environ["GIT_CONFIG_COUNT"] = str(int(number) + 1)
 
-pytest_plugins = ["tests.browser", "tests.cells", "tests.servers", "tests.stand_ins.wandb_server.fixtures"]
+pytest_plugins = [
+    *("tests.browser", "tests.cells", "tests.clusters", "tests.servers", "tests.stand_ins.wandb_server.fixtures")
+]
 
 
 LONGEST_FIRST = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wine_serving import promotion
 from wine_serving.bundle import REFERENCE_FILE
-from wine_serving.errors import WineServingError
+from wine_serving.errors import ScoringError, WineServingError
 from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.registry import MODEL, PRODUCTION, Registry, open_registry
 from wine_serving.registry.copies import copy, copy_production, export, synchronize
@@ -23,6 +23,18 @@ def show_history(registry: Registry) -> str:
     return "\n".join(moves) or f"{PRODUCTION} was never set"
 
 
+def score(registry: Registry, given: argparse.Namespace) -> Iterator[str]:
+    """Score a table in bulk, which needs packages that nothing else does."""
+    try:
+        from wine_serving import batch
+    except ModuleNotFoundError as missing:
+        raise ScoringError(
+            f"{missing.name} is not installed: `make score` installs what scoring in bulk needs"
+        ) from None
+    scheduler = Settings.from_environment().dask_scheduler
+    yield from batch.score(registry, given.input, given.output, given.model or f"{MODEL}:{PRODUCTION}", scheduler)
+
+
 def carry_out(given: argparse.Namespace, registry: Registry) -> Iterator[str]:
     """Do what the command says; a line for each thing done."""
     match given.command:
@@ -36,6 +48,8 @@ def carry_out(given: argparse.Namespace, registry: Registry) -> Iterator[str]:
             yield from synchronize(open_registry(f"folder:{given.folder}"), registry)
         case "export":
             yield export(registry, given.ref, given.directory, REFERENCE_FILE)
+        case "score":
+            yield from score(registry, given)
         case "production":
             yield from copy_production(registry, given.directory)
         case _:
@@ -63,6 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
     standing.add_argument("directory", type=Path)
     push = commands.add_parser("sync", help="push what was made in the folder to the W&B project of WINE_REGISTRY")
     push.add_argument("--folder", default="artifacts/registry", help="the folder, relative to the repository")
+    bulk = commands.add_parser("score", help="score a table of any size, on all cores or on a Dask cluster")
+    bulk.add_argument("input", help="Parquet or CSV: a file, a folder, a glob, or an address that fsspec knows")
+    bulk.add_argument("--output", required=True, help="a folder, or its address")
+    bulk.add_argument("--model", default="", help=f"NAME:REF; {MODEL}:{PRODUCTION} unless given")
     given = parser.parse_args(arguments)
     try:
         registry = open_registry(Settings.from_environment().registry)
@@ -71,6 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     except WineServingError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C: what is done stays done; the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 

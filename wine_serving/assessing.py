@@ -128,7 +128,7 @@ class Assessor:
             rows = [*map(encode, wines)]
             return [*map(self._one, wines, rows, self._bundle.predict(np.array(rows, np.float32)).tolist())]
         encoded = encode_all(wines)
-        found = self._assessed(encoded)
+        found = self.rows(encoded)
         warnings: list[list[Unusual]] = [[] for _ in wines]
         for row in np.flatnonzero(found.unusual).tolist():
             warnings[row] = self._known[getattr(wines[row], SEGMENT)].warnings(encoded[row, :-1].tolist())
@@ -140,9 +140,10 @@ class Assessor:
 
     def columns(self, table: Columns) -> Assessments:
         """What the model says of each row of `table`."""
-        return self._assessed(exact_columns(table))
+        return self.rows(exact_columns(table))
 
-    def _assessed(self, encoded: NDArray[np.float64]) -> Assessments:
+    def rows(self, encoded: NDArray[np.float64]) -> Assessments:
+        """What the model says of each of `exact_columns`' rows."""
         values, codes = encoded[:, :-1], encoded[:, -1]
         quality = self._bundle.predict(encoded.astype(np.float32)).astype(np.float64)
         grade = np.rint(quality).astype(np.intp)

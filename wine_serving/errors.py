@@ -32,6 +32,10 @@ class NoModel(WineServingError):
     """No model is loaded that could answer."""
 
 
+class ScoringError(WineServingError):
+    """A table is not scored in bulk, or not all of it."""
+
+
 class RequestRefused(WineServingError):
     """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any.
 

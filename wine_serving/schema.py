@@ -3,7 +3,7 @@
 Another table than wine starts here: the fields of `Wine`, then `SEGMENT`, `TARGET` and `PARTS`. The rest is derived.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, le
 from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol, cast, get_args
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol, cast, g
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -210,6 +210,31 @@ def exact_columns(table: Columns) -> NDArray[np.float64]:
 
 
 SHOWN: Final = 40  # characters of a value or of an unknown name
+
+
+def possible(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of `exact_columns`' rows `Wine` would take, shape (n,): the same rules, for very many rows at once.
+
+    What is missing, or no segment at all, is NaN or negative there.
+    """
+    low, high = np.array([(feature.minimum, feature.maximum) for feature in FEATURES]).T
+    values = rows[:, :-1]
+    found: NDArray[np.bool_] = ((values >= low) & (values <= high)).all(axis=1) & (rows[:, -1] >= 0)
+    for part, whole in PARTS:
+        found &= values[:, MEASUREMENTS.index(part)] <= values[:, MEASUREMENTS.index(whole)]
+    return found
+
+
+_wines: Final = TypeAdapter(list[Wine])
+
+
+def refusals(rows: Sequence[Mapping[str, object]]) -> "list[Problem]":
+    """The rules that these rows break, by their places in `rows`."""
+    try:
+        _wines.validate_python(rows)
+    except ValidationError as error:
+        return problems(error)
+    return []
 
 
 class Problem(NamedTuple):

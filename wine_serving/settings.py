@@ -54,6 +54,7 @@ class Settings(BaseModel):
     wandb_cache: Path = _cache()
     wandb_timeout: Annotated[int, Field(ge=1)] = 5
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    dask_scheduler: str | None = None
 
     @field_validator("registry_link", "wandb_cache", "wandb_timeout", mode="wrap")
     @classmethod
@@ -88,6 +89,7 @@ VARIABLES: Final = {  # what is set by which variable, and what that must be
     "google_cloud_project": ("GOOGLE_CLOUD_PROJECT", "a text"),
     "wandb_cache": ("WANDB_CACHE_DIR", "a directory"),
     "wandb_timeout": ("WANDB_HTTP_TIMEOUT", "a number of seconds"),
+    "dask_scheduler": ("DASK_SCHEDULER_ADDRESS", "the address of a scheduler, such as tcp://scheduler:8786"),
     "port": ("PORT", "a port number from 1 to 65535"),
 }
 

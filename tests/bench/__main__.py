@@ -1,6 +1,8 @@
 """`make bench`: the serving path and the pipeline, in one go; figures to reports/bench.json and a plot beside it.
 
-`ONLY=serving` runs that part. What takes an hour runs only when it is named: `ONLY=gates` simulates the gates.
+What takes minutes runs only when it is named: `make bench ONLY=gates` simulates the gates, `search` searches among
+settings that are equally good, `estimators` trains and serves each, `score` scores ten million rows, `trials` times
+a search. `ONLY=serving` runs that part.
 """
 
 import json
@@ -19,7 +21,7 @@ import psutil
 from sklearn.ensemble import RandomForestRegressor
 
 from tests import tiny
-from tests.bench import gates, pipeline, serving
+from tests.bench import bulk, estimators, gates, luck, pipeline, serving, trials
 from tests.conftest import ROOT
 from wine_serving.bundle import MODEL_FILE, Bundle
 from wine_serving.errors import WineServingError
@@ -32,10 +34,12 @@ REPORTS = ROOT / "reports"
 
 def main() -> int:
     """Measure, print, and write what was measured."""
-    if (only := os.environ.get("ONLY")) == "gates":
-        return gates.main()
+    parts = {"estimators": estimators.main, "gates": gates.main, "score": bulk.main, "search": luck.main}
+    parts |= {"trials": trials.main}
+    if (only := os.environ.get("ONLY")) in parts:
+        return parts[only]()
     if only not in (None, "", "serving"):
-        print(f"ONLY={only} names no part of its own: it may be gates or serving", file=sys.stderr)
+        print(f"ONLY={only} names no part of its own: it may be {', '.join(parts)} or serving", file=sys.stderr)
         return 2
     registry = open_registry(Settings.from_environment().registry)
     try:

@@ -32,13 +32,14 @@ ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 TARGETS = re.findall(
     r"\w+",
-    "pipeline data eda train evaluate serve api ui lab promote rollback compare test check bench images deploy sync",
+    "pipeline data eda train evaluate search score serve api ui lab promote rollback compare test check bench images "
+    "deploy sync",
 )
 TOP_LEVEL = {
     *("notebooks", "wine_serving", "wine_ui", "tests", "requirements", "environment.yml", "Dockerfile.api"),
     *("Dockerfile.ui", "README.md", "pyproject.toml", "Makefile", "LICENSE"),
 }
-DOCUMENTS = (ROOT / "README.md", ROOT / ".github" / "OPERATING.md")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / ".github" / name for name in ("OPERATING.md", "SCALE.md")))
 COMMANDS = sorted(
     {each for text in DOCUMENTS for each in re.findall(r"^make .*?(?= +#|$)", text.read_text(), re.MULTILINE)}
 )
@@ -91,7 +92,7 @@ def test_make_alone_prints_the_menu() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_readme_commands_can_be_typed(command: str) -> None:
-    """Each command of README and runbook names a target, and variables that the Makefile reads."""
+    """Each command of README, runbook and SCALE names a target, and variables that the Makefile reads."""
     variables = re.findall(r"\b([A-Z]+)=", command)
     makefile = (ROOT / "Makefile").read_text()
     assert run(*shlex.split(command), "--dry-run").returncode == 0
@@ -103,6 +104,7 @@ def test_readme_commands_can_be_typed(command: str) -> None:
     {
         "promote": ("make promote VERSION=v1", "names a version and a reason"),
         "compare": ("make compare A=v1", "Say which two versions"),
+        "score": ("make score INPUT=wines.csv", "Say what to score, and where to"),
     }.values(),
 )
 def test_target_without_its_variables_says_which(command: str, sentence: str) -> None:
@@ -225,6 +227,17 @@ def test_second_set_up_costs_nothing(ready: Path) -> None:
     for arguments in ([], [f"PYTHON={sys.executable}"]):
         again = set_up(ready, "--question", *arguments, WINE_ENV="")
         assert (again.returncode, again.stdout) == (0, "")
+
+
+def test_extra_is_added_when_it_is_first_asked_for(ready: Path) -> None:
+    """By its own lock; asked again, nothing is done, and with another lock that is installed."""
+    kept = {entry.split("==")[0]: entry for entry in entries(ROOT / "requirements" / "scale.txt")}
+    for name in ("locket", "toolz"):
+        (ready / "requirements" / "scale.txt").write_text(kept[name] + "\n")
+        first, again = (run("make", "scale", cwd=ready, WINE_ENV="") for _ in range(2))
+        assert (first.returncode, first.stdout) == (0, "Adding Dask and Optuna: some seconds, once\n"), first.stderr
+        assert (again.returncode, again.stdout) == (0, "")
+        assert run(f"{ready}/.venv/bin/python", "-c", f"import {name}", cwd=ready).returncode == 0
 
 
 @in_git
@@ -491,6 +504,8 @@ def test_every_requirement_is_pinned_and_hashed(lock: Path) -> None:
 def test_smaller_locks_agree_with_the_whole(lock: Path) -> None:
     """What is served was tested with the same versions."""
     everything = pins(ROOT / "requirements" / "dev.txt")
+    if lock.name == "scale.txt":  # it holds what nothing else takes, beside what all else has
+        everything = pins(lock) | everything
     assert {name: versions for name, versions in pins(lock).items() if not versions <= everything[name]} == {}
 
 
@@ -498,7 +513,7 @@ def test_locks_hold_every_declared_package() -> None:
     """What pyproject.toml asks for is in the lock, in a version that it allows."""
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)
-    locked = pins(ROOT / "requirements" / "dev.txt")
+    locked = pins(ROOT / "requirements" / "scale.txt") | pins(ROOT / "requirements" / "dev.txt")
     declared = [Requirement(line) for lines in extras.values() for line in lines]
     assert [str(each) for each in declared if not any(v in each.specifier for v in locked.get(each.name, set()))] == []
 

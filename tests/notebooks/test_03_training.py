@@ -117,7 +117,7 @@ def test_search_is_told_to_who_judges_and_changes_nothing_of_the_model(dataset: 
 
 
 @pytest.mark.usefixtures("dataset")
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [name for name in ESTIMATORS if name != "voting"])  # test_voting trains that one
 def test_every_estimator_is_exported_as_it_predicts(estimator: str) -> None:
     """The notebook itself asserts parity before it publishes."""
     cells = train(estimator=estimator)

@@ -75,6 +75,16 @@ def test_each_heading_is_told_and_the_slowest_cells(project: Path, folder: Folde
     assert {"… The first part | 1 + 1", "… The rest | 6 * 7"} < set(told[4:7])
 
 
+def test_what_a_long_cell_says_of_its_progress_is_told(project: Path, folder: FolderRegistry) -> None:
+    """Lines that begin with …, while it runs; what else it writes to stderr stays in the report."""
+    says = "import sys\nprint('… 3 of 8 trials', file=sys.stderr, flush=True)\nprint('a warning', file=sys.stderr)"
+    write_notebook(project, "long", says)
+    said, errors = start(project, folder, "long").communicate()
+    assert errors == ""
+    assert "   … 3 of 8 trials" in said.splitlines()
+    assert "a warning" not in said
+
+
 def test_kernel_that_dies_is_a_cell_that_failed(project: Path, folder: FolderRegistry) -> None:
     """One sentence, exit code 1, and a page up to that cell."""
     write_notebook(project, "dies", DIES)

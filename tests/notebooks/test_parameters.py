@@ -151,7 +151,7 @@ def test_no_seed_of_another_notebook_splits_anew() -> None:
 def test_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Naming the profiles that there are."""
     assert main(["--profile", "fast", "01_data"]) == 2
-    assert capsys.readouterr().err == "PROFILE=fast is unknown: it must be full or quick\n"
+    assert capsys.readouterr().err == "PROFILE=fast is unknown: it must be found, full or quick\n"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+import tracking
 
 from tests import servers, tiny
 from tests.conftest import ROOT
@@ -134,6 +135,44 @@ def test_failed_notebook_is_a_failed_run_with_its_report(tracked: Tracked) -> No
     run = tracked.run("02_eda")
     assert run.state == "failed"
     assert [row["report"]["_type"] for row in run.history if "report" in row] == ["html-file"]
+
+
+TRIALS = """
+import sys, wandb
+sys.path.insert(0, "notebooks")
+import searching
+from wine_serving.verdict import Metric
+run = wandb.init(project="wine-quality")
+for number in range(2):
+    row = {"trial": number, "settings": {"estimator": "random_forest", "max_features": number + 2}}
+    searching.track("search-abc", row, {"mean RMSE": 0.7, "difference": Metric(value=-0.01, low=-0.02, high=0.0)})
+run.finish()
+"""
+
+
+def test_trials_of_a_search_are_runs_of_one_group(tmp_path: Path) -> None:
+    """Beside the notebook's, each with its settings, and with its paired difference to the defaults."""
+    with serve(WandbServer()) as server:
+        given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
+        command = [sys.executable, "-c", TRIALS]
+        subprocess.run(command, cwd=ROOT, check=True, env=given | server.environment(tmp_path), capture_output=True)
+        runs = [run for run in server.project.runs_by_name.values() if run.group == "search-abc"]
+        assert [run.parameters["max_features"] for run in runs] == [2, 3]
+        assert {run.summary["difference_low"] for run in runs} == {-0.02}
+        assert {run.state for run in runs} == {"finished"}
+        assert server.unknown == []
+
+
+def test_run_id_that_the_runner_is_started_with_is_its_first_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a sweep's agent starts it; the next notebook's run has an id of its own."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_RUN_ID", "from-an-agent")
+    tracking.begin()
+    assert os.environ["WANDB_RUN_ID"] == "from-an-agent"
+    tracking.add_report(Path("first.html"), failed=False)
+    tracking.begin()
+    assert os.environ["WANDB_RUN_ID"] != "from-an-agent"
+    tracking.add_report(Path("second.html"), failed=False)
 
 
 @pytest.mark.parametrize(("variables", "mode"), [({}, "offline"), ({"WANDB_API_KEY": "k" * 40}, "")])

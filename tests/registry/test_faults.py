@@ -1,18 +1,17 @@
 """Every fault of a registry in a folder is a RegistryError that says what to do; what can go on, goes on."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.disks import small_disk
 from tests.registry.conftest import directory
 from tests.registry.test_folder import KILLED, PUBLISH
 from wine_serving.errors import NothingPromoted, RegistryError
@@ -59,19 +58,6 @@ def two(folder: FolderRegistry, first: Path, second: Path) -> FolderRegistry:
     for each in (first, second):
         folder.publish(each, NAME, kind="model", aliases=["production"])
     return folder
-
-
-@contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """A disk of its own that is soon full."""
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a small disk takes an administrator to mount")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import ClientDisconnect
 
-from tests.registry.test_faults import small_disk
+from tests.disks import small_disk
 from tests.stand_ins.wandb_server.app import WandbServer
 from tests.stand_ins.wandb_server.fixtures import serve
 from tests.stand_ins.wandb_server.store import Artifact

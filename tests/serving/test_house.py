@@ -90,6 +90,7 @@ def test_the_environment_is_read_where_settings_are_made() -> None:
     }
     programs = {"wine_serving", "wine_serving.__main__", "wine_serving.app"}
     domain = {
+        "wine_serving.machine",
         "wine_serving.settings",
         "wine_serving.provenance",
         REGISTRY,
@@ -109,6 +110,13 @@ def test_wandb_is_imported_only_where_it_is_spoken_to() -> None:
     """By its adapter, and by nobody as long as the registry is a folder; the type checker aside."""
     assert users("wandb") == {f"wine_serving.registry.{name}" for name in ("claims", "wandb", "wandb_sdk")}
     assert users("wandb", at_import=True) == set()
+
+
+def test_only_scoring_in_bulk_takes_what_makes_it_scale() -> None:
+    """Neither the API nor a notebook of the pipeline waits for Dask, and who does not score has not installed it."""
+    scaling = {f"wine_serving.{name}" for name in ("batch", "lines", "parts", "scoring", "workers")}
+    assert users("dask", "distributed", "fsspec", "pyarrow", "tqdm") == scaling
+    assert users(*scaling, at_import=True) <= scaling
 
 
 def test_nothing_here_trains_or_draws() -> None:

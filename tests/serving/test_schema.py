@@ -5,6 +5,7 @@ import math
 import re
 import tokenize
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,17 @@ from tests import tiny
 from tests.conftest import ROOT
 from wine_serving import schema
 from wine_serving.errors import ContractError
-from wine_serving.schema import FEATURES, INPUTS, SEGMENTS, Wine
+from wine_serving.schema import (
+    FEATURES,
+    INPUTS,
+    MEASUREMENTS,
+    SEGMENT,
+    SEGMENTS,
+    Feature,
+    Wine,
+    possible,
+    refusals,
+)
 
 GOOD = tiny.as_wines(tiny.made_up_wines(1))[0]
 NAMES_MEASUREMENTS = {"schema.py", "oenology.py", "units.py"}  # what is about wine, and nothing else
@@ -98,3 +109,32 @@ def test_no_other_module_names_a_measurement() -> None:
         if token.type in (tokenize.NAME, tokenize.STRING) and names & set(re.findall(r"\w+", token.string))
     }
     assert found == set()
+
+
+def around_the_bounds(feature: Feature) -> st.SearchStrategy[float | None]:
+    """Values of a measurement that are allowed, on the edge, beyond it, or no numbers at all."""
+    edges = [np.nextafter(end, way) for end in (feature.minimum, feature.maximum) for way in (-np.inf, end, np.inf)]
+    return st.floats(feature.minimum, feature.maximum) | st.sampled_from([*map(float, edges), np.nan, np.inf, None])
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {feature.name: around_the_bounds(feature) for feature in FEATURES}
+            | {SEGMENT: st.sampled_from([*SEGMENTS, "rosé", None])}
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_rules_for_very_many_rows_are_those_for_one(wines: list[dict[str, Any]]) -> None:
+    """The same rows are refused, at the bounds and beside them; who is refused is told why."""
+    rows = np.array(
+        [
+            [np.nan if wine[name] is None else wine[name] for name in MEASUREMENTS]
+            + [SEGMENTS.index(wine[SEGMENT]) if wine[SEGMENT] in SEGMENTS else -1]
+            for wine in wines
+        ]
+    )
+    refused = {problem.row for problem in refusals(wines)}
+    assert possible(rows).tolist() == [row not in refused for row in range(len(wines))]
