@@ -34,7 +34,7 @@ override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1
                 --server.headless true --browser.gatherUsageStats false
 
 .DEFAULT_GOAL := help
-.PHONY: $(shell sed -n 's/^\([a-z -]*\):.*/\1/p' Makefile)
+.PHONY: $(shell sed -n 's/^\([a-z -]*\):.*/\1/p' Makefile 2>/dev/null)
 
 help:  ## this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -66,7 +66,7 @@ lab: $(READY)  ## JupyterLab on the notebooks
 
 # Serving
 serve: $(READY)  ## API on :8000 and page on :8501, until Ctrl-C
-	@echo "Page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}, API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs)"
+	@echo "API: http://localhost:$$API_PORT (documentation: http://localhost:$$API_PORT/docs), page: http://localhost:$$UI_PORT$${STREAMLIT_SERVER_BASE_URL_PATH:+/$${STREAMLIT_SERVER_BASE_URL_PATH#/}}"
 	@trap 'kill $$api $$ui 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(API) & api=$$!; $(UI) & ui=$$!; \
 	while kill -0 $$api && kill -0 $$ui; do sleep 1; done 2>/dev/null; \

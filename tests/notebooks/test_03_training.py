@@ -150,7 +150,7 @@ def test_derived_feature_is_added_in_recipes_alone(edit_recipes: Callable[..., P
     """One line in `derive`; who serves the bundle still sends nothing but measurements."""
     share = '"free share": wine["free_sulfur_dioxide"] / wine["total_sulfur_dioxide"]'
     root = '"root": np.sqrt(np.maximum(wine["ph"] - 3, 0) + wine["alcohol"] * 2)'
-    edit_recipes({"    return {": f"    return {{{share}, {root}}} or {{"})
+    edit_recipes({"    return {}\n": f"    return {{{share}, {root}}}\n"})
     cells = train()
     bundle = Bundle.load(cells["registry"].fetch(cells["record"].ref))
     wine = tiny.as_wines(tiny.made_up_wines(1))[0]
@@ -181,7 +181,7 @@ def test_estimator_is_added_in_recipes_alone(edit_recipes: Callable[..., Path]) 
 @pytest.mark.usefixtures("dataset")
 def test_what_cannot_be_exported_is_refused_before_the_folds(edit_recipes: Callable[..., Path]) -> None:
     """One sentence that says what to write instead, after a second, not after a training."""
-    edit_recipes({"    return {": '    return {"dry": wine["residual_sugar"].clip(0, 4)} or {'})
+    edit_recipes({"    return {}\n": '    return {"dry": wine["residual_sugar"].clip(0, 4)}\n'})
     cells = Cells("03_training", **QUICK)
     with pytest.raises(BundleError, match=r"recipes.derive uses \.clip of a column, which is not exported: write"):
         cells.run()
