@@ -8,8 +8,9 @@ import math
 import struct
 from bisect import bisect
 from collections.abc import Sequence
+from functools import cache
 from itertools import repeat
-from operator import gt, lt
+from operator import lt
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ from wine_serving.schema import (
 FEW: Final = 20  # up to so many wines, one by one is faster than columns
 GRADES: Final = range(TARGET_RANGE[0], TARGET_RANGE[1] + 1)
 GOOD: Final = 7  # from this grade on, tasters call a wine good
+_row: Final = struct.Struct(f"{len(INPUTS)}d").pack
 
 
 class Interval(msgspec.Struct, gc=False):
@@ -63,18 +65,17 @@ class Unusual(msgspec.Struct, gc=False):
     message: str
 
 
-# Grade → the share of calibration residuals that puts the wine there; both ends of the scale hold what lies beyond.
-Probabilities: Final = msgspec.defstruct("Probabilities", [(f"at_{grade}", float) for grade in GRADES],
-    rename={f"at_{grade}": str(grade) for grade in GRADES}, gc=False)  # fmt: skip
-
-
 class Assessment(msgspec.Struct, omit_defaults=True, gc=False):
-    """What the model says of one wine; whoever passes it on may give it an id, and the caller's name for the wine."""
+    """What the model says of one wine; whoever passes it on may give it an id, and the caller's name for the wine.
+
+    `probabilities` is JSON: grade → the share of calibration residuals that puts the wine there; both ends of the scale
+    hold what lies beyond. It repeats from wine to wine, and is written once.
+    """
 
     quality: float
     interval: Interval
     grade: Grade
-    probabilities: msgspec.Struct
+    probabilities: msgspec.Raw
     at_least_7: float
     warnings: list[Unusual]
     prediction_id: str | None = None
@@ -91,6 +92,7 @@ class Assessments(NamedTuple):
     share: NDArray[np.float64]
     probabilities: NDArray[np.float64]  # shape (n, len(GRADES))
     good: NDArray[np.float64]  # the probability of GOOD and more
+    place: NDArray[np.intp]  # where the score lies among those at which the segment's probabilities change
     unusual: NDArray[np.bool_]  # whether the wine is unlike anything seen, in a measurement or in their combination
     outside: NDArray[np.bool_]  # which measurements lie outside the range of the training wines of that segment
     squared: NDArray[np.float64]  # Mahalanobis distance from the training wines of that segment
@@ -112,14 +114,14 @@ class Assessor:
 
     def _one(self, wine: Wine, row: Sequence[float], score: float) -> Assessment:
         known, grade = self._known[getattr(wine, SEGMENT)], round(score)
-        *shares, good = known.outcomes.at(score)
+        outcome = known.outcomes.at(known.outcomes.place(score))
         return Assessment(
             score,
             Interval(score - known.half_width, score + known.half_width, self._level),
-            Grade(grade, shares[min(max(grade, GRADES[0]), GRADES[-1]) - GRADES[0]]),
-            Probabilities(*shares),
-            good,
-            known.warnings(row[:-1]),
+            Grade(grade, outcome.shares[min(max(grade, GRADES[0]), GRADES[-1]) - GRADES[0]]),
+            outcome.told,
+            outcome.good,
+            known.warnings(row),
         )
 
     def each(self, wines: Sequence[Wine]) -> list[Assessment]:
@@ -129,14 +131,15 @@ class Assessor:
             return [*map(self._one, wines, rows, self._bundle.predict(np.array(rows, np.float32)).tolist())]
         encoded = encode_all(wines)
         found = self.rows(encoded)
+        known = [self._known[getattr(wine, SEGMENT)] for wine in wines]
         warnings: list[list[Unusual]] = [[] for _ in wines]
         for row in np.flatnonzero(found.unusual).tolist():
-            warnings[row] = self._known[getattr(wines[row], SEGMENT)].warnings(encoded[row, :-1].tolist())
-        columns = (found.quality, found.low, found.high, found.grade, found.share, found.good)
-        quality, low, high, grade, share, good = (column.tolist() for column in columns)
+            warnings[row] = known[row].warnings(encoded[row].tolist())
+        columns = (found.quality, found.low, found.high, found.grade, found.share, found.good, found.place)
+        quality, low, high, grade, share, good, places = (column.tolist() for column in columns)
         intervals = map(Interval, low, high, repeat(self._level))
-        probabilities = map(Probabilities, *found.probabilities.T.tolist())
-        return [*map(Assessment, quality, intervals, map(Grade, grade, share), probabilities, good, warnings)]
+        told = [each.outcomes.at(place).told for each, place in zip(known, places, strict=True)]
+        return [*map(Assessment, quality, intervals, map(Grade, grade, share), told, good, warnings)]
 
     def columns(self, table: Columns) -> Assessments:
         """What the model says of each row of `table`."""
@@ -144,7 +147,9 @@ class Assessor:
 
     def rows(self, encoded: NDArray[np.float64]) -> Assessments:
         """What the model says of each of `exact_columns`' rows."""
-        values, codes = encoded[:, :-1], encoded[:, -1]
+        values, codes, measured = encoded[:, :-1], encoded[:, -1], encoded.copy()
+        measured[:, -1] = 1.0
+        place = np.empty(len(encoded), np.intp)
         quality = self._bundle.predict(encoded.astype(np.float32)).astype(np.float64)
         grade = np.rint(quality).astype(np.intp)
         half_width, squared = np.empty((2, len(quality)))
@@ -152,15 +157,16 @@ class Assessor:
         outside, beyond = np.empty(values.shape, bool), np.empty(len(quality), bool)
         for code, known in enumerate(self._known.values()):
             rows = np.flatnonzero(codes == code)
-            shares[rows] = known.outcomes.columns(quality[rows])
+            place[rows] = known.outcomes.places(quality[rows])
+            shares[rows] = known.outcomes.shares[place[rows]]
             half_width[rows] = known.half_width
             outside[rows] = is_unlike(values[rows], known.lowest, known.highest)
-            squared[rows] = known.squared(values[rows])
+            squared[rows] = known.squared(measured[rows])
             beyond[rows] = is_unlike(squared[rows], 0.0, known.threshold)
         probabilities, good = shares[:, :-1], shares[:, -1]
         share = probabilities[np.arange(len(grade)), np.clip(grade, GRADES[0], GRADES[-1]) - GRADES[0]]
         low, high, unusual = quality - half_width, quality + half_width, beyond | outside.any(axis=1)
-        return Assessments(quality, low, high, grade, share, probabilities, good, unusual, outside, squared)
+        return Assessments(quality, low, high, grade, share, probabilities, good, place, unusual, outside, squared)
 
 
 class _Row:
@@ -182,6 +188,14 @@ class _Row:
         return self._score.item()
 
 
+class Outcome(NamedTuple):
+    """The probability of each grade, of GOOD and more, and the former as JSON."""
+
+    shares: list[float]
+    good: float
+    told: msgspec.Raw
+
+
 class Outcomes:
     """The shares of calibration residuals that put a wine at each grade, and at GOOD and more, by its score.
 
@@ -199,16 +213,20 @@ class Outcomes:
         good = counts[:, GOOD - GRADES[0] :].sum(axis=1, keepdims=True)
         self._scores = passing.ravel()[order]
         self._listed: list[float] = self._scores.tolist()  # the same, for one score
-        self._shares = np.hstack([counts, good]) / len(residuals)
+        self.shares = np.hstack([counts, good]) / len(residuals)  # shape (places, len(GRADES) + 1)
+        self.at = cache(self._at)
 
-    def at(self, score: float) -> list[float]:
-        """The shares of one score."""
-        shares: list[float] = self._shares[bisect(self._listed, score)].tolist()
-        return shares
+    def place(self, score: float) -> int:
+        """The row of `shares` that is one score's."""
+        return bisect(self._listed, score)
 
-    def columns(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The shares of many scores, shape (n, len(GRADES) + 1)."""
-        return self._shares[np.searchsorted(self._scores, scores, side="right")]
+    def places(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The rows that are many scores'."""
+        return np.searchsorted(self._scores, scores, side="right")
+
+    def _at(self, place: int) -> Outcome:
+        *shares, good = self.shares[place].tolist()
+        return Outcome(shares, good, msgspec.Raw(msgspec.json.encode(dict(zip(map(str, GRADES), shares, strict=True)))))
 
 
 def is_unlike(value: Any, low: Any, high: Any) -> Any:
@@ -228,33 +246,33 @@ class _Known(NamedTuple):
     outcomes: Outcomes
     lowest: list[float]  # of the measurements, in their order
     highest: list[float]
-    center: NDArray[np.float64]  # shape (len(MEASUREMENTS),)
-    precision: NDArray[np.float64]
+    whitening: NDArray[np.float64]  # a wine's measurements and 1 → as many numbers of mean 0, variance 1, uncorrelated
     threshold: float  # of the squared distance
 
     def squared(self, values: NDArray[np.float64]) -> Any:
-        """Squared Mahalanobis distances of wines, shape (…, len(MEASUREMENTS)).
+        """Squared Mahalanobis distances of wines: measurements and 1, shape (…, len(MEASUREMENTS) + 1).
 
         The product is taken wine by wine, so that a wine's distance does not depend on how many stand beside it.
         """
-        offset = values - self.center
-        return np.vecdot((self.precision @ offset[..., None])[..., 0], offset)
+        white = (self.whitening @ values[..., None])[..., 0]
+        return np.vecdot(white, white)
 
-    def warnings(self, values: Sequence[float]) -> list[Unusual]:
-        """One wine's measurements that are unlike anything seen, or else their combination, if that is."""
-        if any(map(lt, values, self.lowest)) or any(map(gt, values, self.highest)):
+    def warnings(self, row: Sequence[float]) -> list[Unusual]:
+        """One encoded wine's measurements that are unlike anything seen, or else their combination, if that is."""
+        if any(map(lt, row, self.lowest)) or any(map(lt, self.highest, row)):
             return [
                 _outside(feature, value, low, high, self.segment)
-                for feature, value, low, high in zip(FEATURES, values, self.lowest, self.highest, strict=True)
+                for feature, value, low, high in zip(FEATURES, row, self.lowest, self.highest, strict=False)
                 if is_unlike(value, low, high)
             ]
-        offset = np.array(values) - self.center
-        squared = float(self.precision.dot(offset).dot(offset))  # what `squared` says, in half the time
+        white = self.whitening.dot(np.frombuffer(_row(*row[:-1], 1.0)))
+        squared = float(white.dot(white))  # what `squared` says, in half the time
         return [_unusual_combination(squared, self.threshold, self.segment)] if squared > self.threshold else []
 
 
 def _known(bundle: Bundle, segment: str) -> _Known:
     calibration, novelty = bundle.metadata.calibration, bundle.reference.novelty[segment]
+    upper = np.linalg.cholesky(novelty.precision).T
     ranges = [bundle.reference.ranges[segment][name] for name in MEASUREMENTS]
     return _Known(
         segment=segment,
@@ -262,8 +280,7 @@ def _known(bundle: Bundle, segment: str) -> _Known:
         outcomes=Outcomes(calibration.residuals[segment]),
         lowest=[low for low, _ in ranges],
         highest=[high for _, high in ranges],
-        center=np.array(novelty.center),
-        precision=np.array(novelty.precision),
+        whitening=np.column_stack([upper, -upper @ novelty.center]),
         threshold=novelty.threshold,
     )
 

@@ -18,7 +18,7 @@ import psutil
 from tests import servers
 from tests.bench import load
 from wine_serving.api.log import encode
-from wine_serving.assessing import Outcomes, Probabilities
+from wine_serving.assessing import Outcomes
 from wine_serving.bundle import Bundle
 from wine_serving.schema import SEGMENTS, Wine, encode_all
 
@@ -134,8 +134,8 @@ def extras(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
     outcomes = Outcomes(bundle.metadata.calibration.residuals[SEGMENTS[0]])
     begun = time.perf_counter()
     for row, score in enumerate(scores):
-        *shares, good = outcomes.at(score)
-        encode([Probabilities(*shares), good, f"{'0' * 32}-{row}"])
+        outcome = outcomes.at(outcomes.place(score))
+        encode([outcome.told, outcome.good, f"{'0' * 32}-{row}"])
     return 1000 * (time.perf_counter() - begun) / len(scores)
 
 

@@ -6,8 +6,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Final, Literal, NamedTuple, Self
 
@@ -22,7 +22,7 @@ if sys.platform != "win32":
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
-GATHER_SECONDS: Final = 0.05  # lines are made and written together: waking for each costs more than the line
+GATHER_SECONDS: Final = 0.05  # lines are written together: waking for each costs more than the line
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIPE_ROOM: Final = 32_768  # bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn
@@ -51,18 +51,15 @@ class Origin(NamedTuple):
     trace: Trace | None
 
 
-_Waiting = tuple[Origin, str, datetime, Sequence[Asked], Sequence[bytes]]  # one request's wines and answers
-
-
 class PredictionLog:
-    """Makes and writes lines in a thread of its own: whoever reads them slowly, or not at all, keeps nobody waiting."""
+    """Writes lines in a thread of its own: whoever reads them slowly, or not at all, keeps nobody waiting."""
 
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._file, self._is_pipe = file, _is_pipe(file)
-        self._answered: list[_Waiting] = []
+        self._texts: list[bytes] = []  # whole lines
         self._waiting = 0  # lines, also of what is being written
-        self._some, self._closed, self._lock = threading.Event(), threading.Event(), threading.Lock()
+        self._closed, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
         self.lost = 0  # lines
 
@@ -74,70 +71,71 @@ class PredictionLog:
     def __exit__(self, *_: object) -> None:
         """Write what waits; what is not read within CLOSING_SECONDS is lost."""
         self._closed.set()
-        self._some.set()
         self._thread.join(CLOSING_SECONDS)
 
     def add(self, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]) -> None:
         """Have a line written for each wine of one request and its answer, as JSON; from any thread."""
+        head = self._head(origin, version)
+        parts = [
+            (head, b'"input":', encode(_measured(wine)), b',"output":', answer, b"}\n")
+            for wine, answer in zip(wines, answers, strict=True)
+        ]
         with self._lock:
-            if self._waiting + len(wines) > WAITING_LINES:
-                self.lost += len(wines)
+            if self._waiting + len(parts) > WAITING_LINES:
+                self.lost += len(parts)
                 return
-            self._waiting += len(wines)
-            self._answered.append((origin, version, datetime.now(UTC), wines, answers))
-        if not self._some.is_set():
-            self._some.set()
+            self._waiting += len(parts)
+            self._texts.append(b"".join(chain.from_iterable(parts)))
+
+    def _head(self, origin: Origin, version: str) -> bytes:
+        """How all lines of one request begin; only what callers seldom say can need an escape."""
+        second, micro = divmod(time.time_ns() // 1000, 1_000_000)
+        head = (
+            f'{{"time":"{_moment(second)}.{micro:06d}Z","severity":"INFO","message":"prediction","format":{FORMAT},'
+            f'"request_id":"{origin.request_id}","model_version":"{version}","purpose":"{origin.purpose}",'
+            f'"latency":{origin.seconds:.6f},'
+        ).encode()
+        if origin.assumed:
+            head += b'"assumed":%b,' % encode(origin.assumed)
+        if trace := origin.trace:
+            head += b'"logging.googleapis.com/trace":%b,' % encode(self._trace_prefix + trace.id)
+            if trace.span:
+                head += b'"logging.googleapis.com/spanId":%b,' % encode(trace.span)
+        return head
 
     def _keep_writing(self) -> None:
-        while not self._closed.is_set() or self._answered:
-            self._some.wait()
-            self._closed.wait(GATHER_SECONDS)
-            self._some.clear()
-            with self._lock:
-                answered, self._answered = self._answered, []
-            piece = bytearray()
-            for line in chain.from_iterable(map(self._lines, answered)):
-                if len(piece) + len(line) > PIPE_ROOM:
-                    self._write(piece)
-                piece += line
-            self._write(piece)
+        while not self._closed.wait(GATHER_SECONDS):
+            self._write_waiting()
+        self._write_waiting()
 
-    def _lines(self, answered: _Waiting) -> Iterator[bytes]:
-        origin, version, when, wines, answers = answered
-        head: dict[str, object] = {
-            "time": when,
-            "severity": "INFO",
-            "message": "prediction",
-            "format": FORMAT,
-            "request_id": origin.request_id,
-            "model_version": version,
-            "purpose": origin.purpose,
-            "latency": round(origin.seconds, 6),
-        }
-        if origin.assumed:
-            head["assumed"] = origin.assumed
-        if trace := origin.trace:
-            head["logging.googleapis.com/trace"] = self._trace_prefix + trace.id
-            if trace.span:
-                head["logging.googleapis.com/spanId"] = trace.span
-        begin = encode(head)[:-1]
-        for wine, answer in zip(wines, answers, strict=True):
-            yield b'%b,"input":%b,"output":%b}\n' % (begin, encode(_measured(wine)), answer)
+    def _write_waiting(self) -> None:
+        with self._lock:
+            texts, self._texts = self._texts, []
+        text = b"".join(texts)
+        while text:
+            end = text.rfind(b"\n", 0, PIPE_ROOM) + 1 if self._is_pipe else len(text)
+            self._write(text[:end])
+            text = text[end:]
 
-    def _write(self, piece: bytearray) -> None:
-        """Write whole lines as soon as they fit, and leave the piece empty."""
-        lines = piece.count(b"\n")
+    def _write(self, lines: bytes) -> None:
+        """Write whole lines as soon as they fit."""
+        count = lines.count(b"\n")
         try:
-            while self._is_pipe and _unread(self._file) + len(piece) > PIPE_ROOM:
+            while self._is_pipe and _unread(self._file) + len(lines) > PIPE_ROOM:
                 time.sleep(STALLED_SECONDS)
-            while piece:
-                del piece[: os.write(self._file, piece)]
+            while lines:
+                lines = lines[os.write(self._file, lines) :]
         except OSError as error:  # a full disk or a reader that went away must not cost anybody an answer
-            self.lost += piece.count(b"\n")
-            piece.clear()
+            self.lost += lines.count(b"\n")
             _log.error("predictions could not be logged: %s", error.strerror)
         with self._lock:
-            self._waiting -= lines
+            self._waiting -= count
+
+
+@lru_cache(1)
+def _moment(second: int) -> str:
+    """A second as lines tell it; thousands are made in it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _measured(wine: Asked) -> Asked:
