@@ -53,12 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None, redoc_url=None, redirect_slashes=False,
         telemetry=TelemetryConfig(tracing=False, metrics=False, logs=False),
     )  # fmt: skip
-    documents.document(app)
+    documents.document(app, with_key=bool(key))
     app.include_router(telling.routes(loader, metrics))
-    if key:
-        document = app.openapi()  # made once: what is added here stays
-        document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-        document["security"] = [{"key": []}]
     takes = Wines(loader, metrics, log).takes()
     rest = ExceptionMiddleware(AsyncExitStackMiddleware(app.router), {HTTPException: _no_such_route})
     app.middleware_stack = Middleware(rest, takes, loader, metrics, bodies, key)

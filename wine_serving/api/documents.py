@@ -1,6 +1,7 @@
 """How FastAPI documents the routes that take wines; they are answered before it is asked."""
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -31,8 +32,10 @@ HEADERS: Final = [
 ]
 
 
-def document(app: FastAPI) -> None:
+def document(app: FastAPI, *, with_key: bool) -> None:
     """Tell FastAPI what these routes take and answer; they are answered before it is asked."""
+    if with_key:
+        app.openapi = cache(partial(_with_key, app.openapi))  # type: ignore[method-assign]
 
     async def predict(wine: Asked) -> Prediction:  # type: ignore[empty-body]
         """Score one wine: quality, 90 % interval, nearest grade, and how it is unlike the wines the model has seen."""
@@ -82,3 +85,10 @@ def document(app: FastAPI) -> None:
         responses=documented(400, 401, 408, 413, 415, 422, 503) | {200: {"content": {"text/csv": {}}}},
         openapi_extra={"requestBody": {"required": True, "content": bodies}, "parameters": [*asked, *HEADERS]},
     )(predict_table)
+
+
+def _with_key(made: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The document of a service that has a key; made when it is asked for, as that takes a twentieth of a start."""
+    key = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}}
+    document = made()
+    return document | {"components": document["components"] | key, "security": [{"key": []}]}
