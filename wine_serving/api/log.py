@@ -21,9 +21,7 @@ if sys.platform != "win32":
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
-GATHER_SECONDS: Final = (
-    0.01  # lines are made together: one by one takes twice as long, and what waits longer leaves the cache
-)
+GATHER_SECONDS: Final = 0.03  # lines are made together, as one by one takes twice as long
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIECE: Final = 1 << 16  # bytes that are written together
