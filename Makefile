@@ -8,7 +8,7 @@ API_PORT ?= 8000
 UI_PORT  ?= 8501
 export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL SPACE TRIALS
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
-export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(value PYTHONIOENCODING)))):replace  # what no terminal shows
+export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(value PYTHONIOENCODING)))):replace
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
 # Inside conda its own Python is used, elsewhere .venv, which says in which folder it was made and for which Python. One

@@ -439,6 +439,15 @@ def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path:
     assert set_up(moved, "--question", WINE_ENV="", PYTHON=sys.executable).returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"), [("", ":replace"), ("utf-8:strict", "utf-8:replace"), (":replace", ":replace")]
+)
+def test_what_a_terminal_cannot_show_is_replaced(given: str, asked: str, tmp_path: Path) -> None:
+    """In whichever encoding; the last is what make finds that was started by make."""
+    (tmp_path / "shows").write_text('include Makefile\nshown:\n\t@echo "[$$PYTHONIOENCODING]"\n')
+    assert run("make", "-f", str(tmp_path / "shows"), "shown", PYTHONIOENCODING=given).stdout == f"[{asked}]\n"
+
+
 @pytest.mark.parametrize("there", [[], ["2.7", "3.6"]], ids=["none", "old ones"])
 def test_without_a_python_that_can_set_up_there_is_one_sentence(there: list[str], tmp_path: Path) -> None:
     """None at all, or such as cannot even read our script."""
