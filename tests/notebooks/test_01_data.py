@@ -15,6 +15,7 @@ from wine_tables import KEPT
 
 from tests import tiny
 from tests.cells import Cells
+from tests.serving.test_tables import xlsx
 from wine_serving.errors import ContractError
 from wine_serving.registry import DATASET
 from wine_serving.registry.folder import FolderRegistry
@@ -31,14 +32,18 @@ def cellar() -> pd.DataFrame:
 
 
 def test_own_wines_join_groups_splits_and_digest(cellar: pd.DataFrame, tmp_path: Path, folder: FolderRegistry) -> None:
-    """They are rows of the version like UCI's, and the version's sources name their digest."""
-    path = tmp_path / "cellar.csv"
-    cells = Cells("01_data", extra_csv=str(path))
-    cellar.to_csv(path, index=False, sep=";")
-    record = cells.run()["record"]
+    """They are rows of the version like UCI's, from a CSV or a spreadsheet, and its sources name both digests."""
+    files = {
+        "cellar.csv": cellar[:20].to_csv(index=False, sep=";").encode(),
+        "later.xlsx": xlsx([[*cellar], *cellar[20:].to_numpy().tolist()]),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    record = Cells("01_data", extra_csv=",".join(str(tmp_path / name) for name in files)).run()["record"]
     parts = [pd.read_parquet(folder.fetch(record.ref) / f"{name}.parquet") for name in splits.SPLITS]
-    assert (pd.concat(parts)["source"] == "cellar.csv").sum() == len(cellar)
-    assert record.metadata["sources"]["cellar.csv"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    for name, content in files.items():
+        assert (pd.concat(parts)["source"] == name).sum() == 20
+        assert record.metadata["sources"][name]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_same_rows_give_the_same_version(folder: FolderRegistry) -> None:

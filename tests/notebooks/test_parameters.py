@@ -69,6 +69,7 @@ TYPED: dict[str, tuple[str, str, object]] = {
     "a name that YAML would take for a comment": ("extra_csv", "#1.csv", "#1.csv"),
     "a name that YAML cannot read": ("extra_csv", "@home.csv", "@home.csv"),
     "a name like a list": ("extra_csv", "[a].csv", "[a].csv"),
+    "a spreadsheet and a folder": ("extra_csv", "cellar.xlsx,more/", "cellar.xlsx,more/"),
     "a name like an option": ("without", "--help", "--help"),
     "digits for a name": ("without", "010", "010"),
     "a word for a name": ("without", "null", "null"),
