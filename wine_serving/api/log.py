@@ -22,6 +22,7 @@ FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
 GATHER_SECONDS: Final = 0.003  # lines are made together, from what still lies in the cache, and keep no request waiting
+IDLE_SECONDS: Final = 0.05  # between two looks whether there is anything: to be woken costs each request more
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIECE: Final = 1 << 16  # bytes that are written together
@@ -62,7 +63,7 @@ class PredictionLog:
         self._file, self._is_pipe = file, _is_pipe(file)
         self._answered: list[_Answered] = []
         self._waiting = 0  # lines, also of what is being written
-        self._some, self._closed, self._lock = threading.Event(), threading.Event(), threading.Lock()
+        self._closed, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
         self.lost = 0  # lines
 
@@ -74,7 +75,6 @@ class PredictionLog:
     def __exit__(self, *_: object) -> None:
         """Write what waits; what is not read within CLOSING_SECONDS is lost."""
         self._closed.set()
-        self._some.set()
         self._thread.join(CLOSING_SECONDS)
 
     def add(self, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]) -> None:
@@ -85,18 +85,15 @@ class PredictionLog:
                 return
             self._waiting += len(wines)
             self._answered.append((time.time_ns(), origin, version, wines, answers))
-        if not self._some.is_set():
-            self._some.set()
 
     def _keep_writing(self) -> None:
-        while not self._closed.is_set():
-            self._some.wait()
-            self._closed.wait(GATHER_SECONDS)
-            self._some.clear()
-            self._write_waiting()
+        pause = IDLE_SECONDS
+        while not self._closed.wait(pause):
+            pause = GATHER_SECONDS if self._write_waiting() else IDLE_SECONDS
         self._write_waiting()
 
-    def _write_waiting(self) -> None:
+    def _write_waiting(self) -> bool:
+        """Write what waits; whether there was any."""
         with self._lock:
             answered, self._answered = self._answered, []
         text = bytearray()
@@ -106,6 +103,7 @@ class PredictionLog:
                 self._write(text)
                 text.clear()
         self._write(text)
+        return bool(answered)
 
     def _lines(
         self, when: int, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]
