@@ -21,7 +21,8 @@ if sys.platform != "win32":
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
-GATHER_SECONDS: Final = 0.03  # lines are made together, as one by one takes twice as long
+GATHER_SECONDS: Final = 0.003  # lines are made together, from what still lies in the cache, and keep no request waiting
+IDLE_SECONDS: Final = 0.05  # between two looks whether there is anything: to be woken costs each request more
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIECE: Final = 1 << 16  # bytes that are written together
@@ -86,11 +87,13 @@ class PredictionLog:
             self._answered.append((time.time_ns(), origin, version, wines, answers))
 
     def _keep_writing(self) -> None:
-        while not self._closed.wait(GATHER_SECONDS):
-            self._write_waiting()
+        pause = IDLE_SECONDS
+        while not self._closed.wait(pause):
+            pause = GATHER_SECONDS if self._write_waiting() else IDLE_SECONDS
         self._write_waiting()
 
-    def _write_waiting(self) -> None:
+    def _write_waiting(self) -> bool:
+        """Write what waits; whether there was any."""
         with self._lock:
             answered, self._answered = self._answered, []
         text = bytearray()
@@ -100,6 +103,7 @@ class PredictionLog:
                 self._write(text)
                 text.clear()
         self._write(text)
+        return bool(answered)
 
     def _lines(
         self, when: int, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]
