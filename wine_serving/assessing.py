@@ -8,7 +8,7 @@ import math
 import struct
 from bisect import bisect
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import repeat
 from operator import lt
 from typing import Any, Final, Literal, NamedTuple
@@ -34,6 +34,7 @@ from wine_serving.schema import (
 )
 
 FEW: Final = 20  # up to so many wines, one by one is faster than columns
+KEPT: Final = 2048  # outcomes of a segment that are kept as they are answered, 1 KB each
 GRADES: Final = range(TARGET_RANGE[0], TARGET_RANGE[1] + 1)
 GOOD: Final = 7  # from this grade on, tasters call a wine good
 _row: Final = struct.Struct(f"{len(INPUTS)}d").pack
@@ -214,7 +215,7 @@ class Outcomes:
         self._scores = passing.ravel()[order]
         self._listed: list[float] = self._scores.tolist()  # the same, for one score
         self.shares = np.hstack([counts, good]) / len(residuals)  # shape (places, len(GRADES) + 1)
-        self.at = cache(self._at)
+        self.at = lru_cache(KEPT)(self._at)
 
     def place(self, score: float) -> int:
         """The row of `shares` that is one score's."""
