@@ -273,7 +273,8 @@ class _Known(NamedTuple):
 
 def _known(bundle: Bundle, segment: str) -> _Known:
     calibration, novelty = bundle.metadata.calibration, bundle.reference.novelty[segment]
-    upper = np.linalg.cholesky(novelty.precision).T
+    spread, axes = np.linalg.eigh(novelty.precision)
+    whitening = np.sqrt(np.clip(spread, 0, None))[:, None] * axes.T  # its square is the precision; it exists for any
     ranges = [bundle.reference.ranges[segment][name] for name in MEASUREMENTS]
     return _Known(
         segment=segment,
@@ -281,7 +282,7 @@ def _known(bundle: Bundle, segment: str) -> _Known:
         outcomes=Outcomes(calibration.residuals[segment]),
         lowest=[low for low, _ in ranges],
         highest=[high for _, high in ranges],
-        whitening=np.column_stack([upper, -upper @ novelty.center]),
+        whitening=np.column_stack([whitening, -whitening @ novelty.center]),
         threshold=novelty.threshold,
     )
 
