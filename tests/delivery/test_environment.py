@@ -423,6 +423,7 @@ def test_fresh_clone_runs_on_every_python_that_is_here(python: str, tmp_path: Pa
     assert "report:" in done.stdout
 
 
+@pytest.mark.delivery
 def test_environment_belongs_to_the_folder_it_was_made_in(ready: Path, tmp_path: Path) -> None:
     """A checkout that was copied, moved or renamed gets its own, whatever it had; no code is run from the original."""
     copy = shutil.copytree(ready, tmp_path / "copy", symlinks=True)

@@ -10,7 +10,7 @@ from tests import frozen
 from tests.cells import Cells, environment
 from tests.conftest import ROOT
 
-LONG = ("06_search",)  # half a minute: asked for by -m delivery
+LONG = ("03_training", "04_evaluation", "05_audit", "06_search")  # many seconds each: asked for by -m delivery
 NOTEBOOKS = [
     pytest.param(path, marks=[pytest.mark.delivery] if path.stem in LONG else [], id=path.stem)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
