@@ -47,6 +47,7 @@ NOT_MEASURED: Final = frozenset((
 BELOW: Final = re.compile(r"[<≤].*|bdl|b\.d\.l\.|lod|<?loq|below .*|traces?|tr\.?|not detected|n\.?q\.?", re.IGNORECASE)
 _POINT: Final = re.compile(r"[-+]?(\d+|\d{1,3}(,\d{3})+(?=\.))?(\.\d*)?([eE][-+]?\d+)?")
 _COMMA: Final = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+(?=,))?(,\d*)?([eE][-+]?\d+)?")
+_PLAIN: Final = re.compile(r"[0-9]+(\.[0-9]+)?")  # as most cells are
 _UNITS: Final = re.compile(r"(in|g|mg|k?g|per|dm3|m?l|100ml|cm3|vol|percent|pct|as|abv|acid|units?)*")
 
 
@@ -285,7 +286,8 @@ def _split(grid: list[list[str]]) -> tuple[list[str], dict[int, list[str]]]:
 
 
 def _is_header(row: Sequence[str], table: Table) -> bool:
-    named = sum(place < len(row) and _meant(row[place]) is not None for place in table.columns.values())
+    cells = (row[place] for place in table.columns.values() if place < len(row))
+    named = sum(not "0" <= cell[:1] <= "9" and _meant(cell) is not None for cell in cells)  # none begins with a digit
     return named > len(table.columns) // 2
 
 
@@ -332,6 +334,8 @@ def _decimal(table: Table) -> str:
 
 def _number(cell: str, decimal: str) -> float | str:
     """The number in a cell, or why there is none: a rule and a sentence, as `RULE: SENTENCE`."""
+    if decimal == "." and _PLAIN.fullmatch(cell):
+        return float(cell)
     form = _COMMA if decimal == "," else _POINT
     text = cell if form.fullmatch(cell) else re.sub(r"[\s\xa0\u202f'’]", "", cell)
     if text.casefold() in NOT_MEASURED or cell.strip().casefold() in NOT_MEASURED:
