@@ -27,8 +27,8 @@ QUIET = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"ast_
 
 @contextmanager
 def environment(registry: Path) -> Iterator[None]:
-    """Notebooks in this process use that registry; nothing is tracked, and no window opens."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Notebooks in this process use that registry; untracked, pictures are coarse, and no window opens."""
+    with pytest.MonkeyPatch.context() as patch, plt.rc_context({"savefig.dpi": 15}):
         patch.setenv("WINE_REGISTRY", f"folder:{registry}")
         patch.setenv("WANDB_MODE", "disabled")
         patch.setenv("MPLBACKEND", "agg")

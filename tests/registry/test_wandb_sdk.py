@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.forked import Forks
 
 KEY = "k" * 40
 PREPARE = """
@@ -20,11 +23,31 @@ wbauth.write_netrc_auth(host=urls.DEFAULT_BASE_URL, api_key="k" * 40)
 """
 
 
-def run(script: str, home: Path, **variables: str) -> list[str]:
+Run = Callable[..., list[str]]
+
+
+def given(home: Path, **variables: str) -> dict[str, str]:
+    """The variables of a process with that home."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "WANDB_DIR": str(home)} | variables
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Processes that have imported the SDK."""
+    with Forks("wandb", "wine_serving.registry.wandb_sdk") as ready:
+        yield ready
+
+
+@pytest.fixture
+def run(forks: Forks, tmp_path: Path) -> Run:
     """What a process with that home prints."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "WANDB_DIR": str(home)} | variables
-    command = [sys.executable, "-c", script]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split(" ")
+
+    def run(script: str, **variables: str) -> list[str]:
+        done = forks.run(script, env=given(tmp_path, **variables))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split(" ")
+
+    return run
 
 
 MODES: dict[str, tuple[dict[str, str], str, str]] = {
@@ -52,11 +75,11 @@ MODES: dict[str, tuple[dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize(("variables", "netrc", "mode"), MODES.values(), ids=MODES)
 def test_tracking_is_offline_only_when_nobody_is_logged_in(
-    variables: dict[str, str], netrc: str, mode: str, tmp_path: Path
+    run: Run, variables: dict[str, str], netrc: str, mode: str, tmp_path: Path
 ) -> None:
     """Without an account runs are recorded all the same; with one W&B's own settings hold."""
     (tmp_path / ".netrc").write_text(netrc, encoding="latin-1")
-    assert run(PREPARE, tmp_path, **variables)[:2] == [mode, "true"]
+    assert run(PREPARE, **variables)[:2] == [mode, "true"]
 
 
 BAD_LOGIN = "machine api.wandb.ai login user password short"
@@ -73,29 +96,31 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize(("variables", "netrc", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_what_wandb_would_stumble_over_is_one_sentence(
-    variables: dict[str, str], netrc: str, sentence: str, tmp_path: Path
+    run: Run, variables: dict[str, str], netrc: str, sentence: str, tmp_path: Path
 ) -> None:
     """It is said before anything runs, by the variable's name."""
     (tmp_path / ".netrc").write_text(netrc)
     script = (
         "from wine_serving.errors import SettingsError" + PREPARE.replace("\nprep", "\ntry: prep").split("print")[0]
     )
-    assert sentence in " ".join(run(f"{script}except SettingsError as error: print(error)", tmp_path, **variables))
+    assert sentence in " ".join(run(f"{script}except SettingsError as error: print(error)", **variables))
 
 
-def test_nothing_is_judged_where_no_run_is_tracked(tmp_path: Path) -> None:
+def test_nothing_is_judged_where_no_run_is_tracked(run: Run, tmp_path: Path) -> None:
     """Not even a file of passwords that nobody can read."""
     (tmp_path / ".netrc").write_text(BAD_LOGIN)
     variables = {name: value for each, _, _ in REFUSED.values() for name, value in each.items()}
-    assert run(PREPARE, tmp_path, **variables | {"WANDB_MODE": "disabled"})[0] == "disabled"
+    assert run(PREPARE, **variables | {"WANDB_MODE": "disabled"})[0] == "disabled"
 
 
-def test_login_by_the_sdk_is_recognised(tmp_path: Path) -> None:
+def test_login_by_the_sdk_is_recognised(run: Run) -> None:
     """Under whatever host this version of the SDK keeps its key."""
-    run(LOGIN, tmp_path)
-    assert run(PREPARE, tmp_path)[0] == ""
+    run(LOGIN)
+    assert run(PREPARE)[0] == ""
 
 
 def test_where_no_key_can_lie_the_sdk_is_not_imported(tmp_path: Path) -> None:
     """It takes a second that whoever has no account need not wait."""
-    assert run(PREPARE, tmp_path) == ["offline", "true", "False\n"]
+    command = [sys.executable, "-c", PREPARE]
+    done = subprocess.run(command, env=given(tmp_path), check=True, capture_output=True, text=True)
+    assert done.stdout == "offline true False\n"
