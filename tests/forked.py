@@ -2,16 +2,20 @@
 
 What starts in tens, to be killed at another place each time or with other variables, costs a tenth so.
 
-python -m tests.forked MODULE…   imports them, then forks for each line of stdin, and answers with its return code
+python -m tests.forked SOCKET MODULE…   imports them, then forks for each connection, and tells its pid and return code
 """
 
+import atexit
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -20,65 +24,135 @@ from typing import Never, Self
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class Fork:
+    """A process that runs; as far as tests need it, it is like subprocess.Popen."""
+
+    def __init__(self, address: str, asked: Mapping[str, object], said: Path) -> None:
+        self._connection, self._said = socket.socket(socket.AF_UNIX), said
+        self._connection.connect(address)
+        self._told = self._connection.makefile("rw")
+        print(json.dumps(asked), file=self._told, flush=True)
+        self.pid = int(self._told.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The return code, if it has ended."""
+        self._connection.setblocking(False)
+        try:
+            ended = self.returncode is None and self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        finally:
+            self._connection.setblocking(True)
+        return self.wait() if ended else self.returncode
+
+    def kill(self) -> None:
+        """At once."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The return code, which is negative for who was killed."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            self.returncode = int(self._told.readline())
+            self._told.close()
+            self._connection.close()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it has said on stdout and on stderr, once it has ended."""
+        self.wait(timeout)
+        return (self._said / "stdout").read_text(), (self._said / "stderr").read_text()
+
+
 class Forks:
-    """The process that has imported the modules, while a test needs its forks."""
+    """The process that has imported the modules, while tests need its forks."""
 
     def __init__(self, *modules: str) -> None:
-        command, pipe = [sys.executable, "-m", "tests.forked", *modules], subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self._place = tempfile.TemporaryDirectory()
+        self._address = f"{self._place.name}/socket"
+        command = [sys.executable, "-m", "tests.forked", self._address, *modules]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
+
+    def start(self, script: str, *arguments: str, env: dict[str, str], cwd: Path = ROOT) -> Fork:
+        """What `python -c SCRIPT ARGUMENTS…` does, in a fork with no other variables than `env`."""
+        said = Path(tempfile.mkdtemp(dir=self._place.name))
+        asked = {"script": script, "argv": ["-c", *arguments], "env": env, "cwd": str(cwd), "said": str(said)}
+        return Fork(self._address, asked, said)
 
     def run(
         self, script: str, *arguments: str, env: dict[str, str], cwd: Path = ROOT
     ) -> subprocess.CompletedProcess[str]:
-        """What `python -c SCRIPT ARGUMENTS…` does in a fork; it has no other variables than `env`."""
-        assert self._process.stdin
-        assert self._process.stdout
-        with tempfile.TemporaryDirectory() as place:
-            said = [f"{place}/{name}" for name in ("stdout", "stderr")]
-            asked = {"script": script, "argv": ["-c", *arguments], "env": env, "cwd": str(cwd), "said": said}
-            print(json.dumps(asked), file=self._process.stdin, flush=True)
-            code = int(self._process.stdout.readline())
-            return subprocess.CompletedProcess(["-c", *arguments], code, *(Path(each).read_text() for each in said))
+        """The same, once it has ended."""
+        fork = self.start(script, *arguments, env=env, cwd=cwd)
+        said = fork.communicate(timeout=120)
+        return subprocess.CompletedProcess(["-c", *arguments], fork.wait(), *said)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._process.terminate()
         self._process.communicate()
+        self._place.cleanup()
 
 
-def answer(line: str) -> int:
-    """Fork, and wait: the return code, which is negative for who was killed."""
+def look_after(connection: socket.socket) -> Never:
+    """Start what is asked for, and tell how it ended."""
+    told = connection.makefile("rw")
+    asked = json.loads(told.readline())
     child = os.fork()
     if child == 0:
-        become(**json.loads(line))
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        become(**asked)
+    print(child, file=told, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=told, flush=True)
+    os._exit(0)
 
 
-def become(script: str, argv: Sequence[str], env: dict[str, str], cwd: str, said: Sequence[str]) -> Never:
-    """Be that process; what it registers for its end is left out."""
-    for number, path in enumerate(said, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+def become(script: str, argv: Sequence[str], env: dict[str, str], cwd: str, said: str) -> Never:
+    """Be that process, in a session of its own."""
+    os.setsid()
+    for number, name in enumerate(("stdout", "stderr"), 1):
+        os.dup2(os.open(f"{said}/{name}", os.O_WRONLY | os.O_CREAT), number)
     os.chdir(cwd)
     os.environ.clear()
     os.environ |= env
     sys.argv[:] = argv
-    sys.stdin.close()
     code = 0
     try:
         exec(compile(script, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - as `python -c` does
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            sys.stderr.write(f"{ended.code}\n")
     except BaseException:  # noqa: BLE001 - it ends here
         traceback.print_exc()
         code = 1
+    atexit._run_exitfuncs()  # noqa: SLF001 - by no other name
     sys.stdout.flush()
     os._exit(code)  # without taking down, object by object, all that was imported
 
 
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
+def main(address: str, *modules: str) -> None:
+    """Fork whenever somebody asks."""
+    for name in modules:
         import_module(name)
-    for each in sys.stdin:
-        sys.stdout.write(f"{answer(each)}\n")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen()
+        sys.stdout.write("ready\n")
         sys.stdout.flush()
+        while True:
+            connection, _ = listening.accept()
+            if os.fork() == 0:
+                look_after(connection)
+            connection.close()
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    continue  # who has ended before is gone for good
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -2,10 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from tests.disks import small_disk
+from tests.forked import Fork, Forks
 from tests.stand_ins.wandb_server.app import WandbServer
 from tests.stand_ins.wandb_server.fixtures import serve
 from tests.stand_ins.wandb_server.store import Artifact
@@ -61,17 +60,27 @@ def directory(path: Path, text: str) -> Path:
     return path
 
 
-def process(server: WandbServer, home: Path, expression: str, **changes: str) -> subprocess.Popen[str]:
+Process = Callable[..., Fork]
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Processes that have imported the SDK."""
+    with Forks("wandb.apis.public", "wine_serving.registry.wandb", "wine_serving.registry.claims") as ready:
+        yield ready
+
+
+@pytest.fixture
+def process(forks: Forks) -> Process:
     """Another process, with an empty home and cache, that prints the value of `expression`, or the error's sentence."""
-    home.mkdir()
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home)} | server.environment(home) | changes
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format(expression=expression)],
-        env={name: value for name, value in environment.items() if value},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+
+    def start(server: WandbServer, home: Path, expression: str, **changes: str) -> Fork:
+        home.mkdir()
+        environment = {"PATH": os.environ["PATH"], "HOME": str(home)} | server.environment(home) | changes
+        given = {name: value for name, value in environment.items() if value}
+        return forks.start(SCRIPT.format(expression=expression), env=given)
+
+    return start
 
 
 def publishing(path: Path, **options: object) -> str:
@@ -80,7 +89,7 @@ def publishing(path: Path, **options: object) -> str:
 
 
 def test_another_process_fetches_the_exact_bytes_and_creates_no_run(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry, process: Process, wandb_server: WandbServer, model: Path, tmp_path: Path
 ) -> None:
     """By alias, with nothing in its cache."""
     registry.publish(model, NAME, kind="model", aliases=["production"])
@@ -92,7 +101,9 @@ def test_another_process_fetches_the_exact_bytes_and_creates_no_run(
     assert [*wandb_server.project.runs_by_name] == runs
 
 
-def test_concurrent_publishers_lose_nothing(registry: WandbRegistry, wandb_server: WandbServer, tmp_path: Path) -> None:
+def test_concurrent_publishers_lose_nothing(
+    registry: WandbRegistry, process: Process, wandb_server: WandbServer, tmp_path: Path
+) -> None:
     """Three processes publish at once: three versions, whole, and the alias on one of them."""
     sources = [directory(tmp_path / f"source-{number}", str(number)) for number in range(3)]
     writers = [
@@ -107,7 +118,7 @@ def test_concurrent_publishers_lose_nothing(registry: WandbRegistry, wandb_serve
 
 
 def test_publisher_killed_while_uploading_leaves_nothing_visible(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry, process: Process, wandb_server: WandbServer, model: Path, tmp_path: Path
 ) -> None:
     """The version before still stands with its aliases, and the next publisher is not disturbed."""
     registry.publish(model, NAME, kind="model", aliases=["candidate"])
@@ -251,7 +262,7 @@ def test_move_whose_maker_was_stopped_right_after_stays_in_the_history(
 
 
 def test_of_several_promoters_at_once_one_wins(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry, process: Process, wandb_server: WandbServer, model: Path, tmp_path: Path
 ) -> None:
     """All have seen the same production when the first of them moves it; the others are told."""
     registry.publish(model, NAME, kind="model", aliases=["production"])
@@ -277,7 +288,12 @@ def test_of_several_promoters_at_once_one_wins(
 
 
 def test_killed_promoter_keeps_nobody_from_promoting_for_long(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: WandbRegistry,
+    process: Process,
+    wandb_server: WandbServer,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its claim is no alias for others, is void in the end, and is cleared."""
     registry.publish(model, NAME, kind="model", aliases=["production"])
@@ -300,7 +316,7 @@ def test_killed_promoter_keeps_nobody_from_promoting_for_long(
 
 
 def test_same_bytes_published_twice_at_once_are_one_version(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry, process: Process, wandb_server: WandbServer, model: Path, tmp_path: Path
 ) -> None:
     """Both publishers get it, and all aliases stand there."""
     wandb_server.faults.hang.add("upload")
@@ -381,7 +397,7 @@ def test_cache_that_is_full_or_may_not_be_written_is_said(registry: WandbRegistr
 
 
 def test_several_processes_fetch_one_version_at_once(
-    registry: WandbRegistry, wandb_server: WandbServer, model: Path, tmp_path: Path
+    registry: WandbRegistry, process: Process, wandb_server: WandbServer, model: Path, tmp_path: Path
 ) -> None:
     """Into one cache: each gets it."""
     registry.publish(model, NAME, kind="model")
@@ -417,7 +433,7 @@ REFUSALS: dict[str, tuple[dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize(("changes", "what", "remedy"), REFUSALS.values(), ids=REFUSALS)
 def test_refusal_is_one_sentence_that_says_what_to_do(
-    wandb_server: WandbServer, tmp_path: Path, changes: dict[str, str], what: str, remedy: str
+    process: Process, wandb_server: WandbServer, tmp_path: Path, changes: dict[str, str], what: str, remedy: str
 ) -> None:
     """Nothing falls back to the folder, and nobody is asked for a key."""
     asking = process(wandb_server, tmp_path / "home", f"{REGISTRY}.record('{NAME}:production')", **changes)
@@ -430,7 +446,7 @@ def test_refusal_is_one_sentence_that_says_what_to_do(
 
 
 def test_publishing_to_an_entity_that_is_not_ours_is_refused(
-    wandb_server: WandbServer, model: Path, tmp_path: Path
+    process: Process, wandb_server: WandbServer, model: Path, tmp_path: Path
 ) -> None:
     """A new project is made; a new entity cannot be."""
     publisher = process(wandb_server, tmp_path / "home", publishing(model), WINE_REGISTRY="wandb:nobody/wines")
@@ -439,7 +455,7 @@ def test_publishing_to_an_entity_that_is_not_ours_is_refused(
     assert publisher.communicate(timeout=BOUND)[0] == "v0\n"
 
 
-def test_dead_or_hanging_server_is_said_in_time(tmp_path: Path) -> None:
+def test_dead_or_hanging_server_is_said_in_time(process: Process, tmp_path: Path) -> None:
     """With the time-outs that users have; both at once, as each takes its time."""
     with serve(WandbServer()) as server:
         server.faults.hang.add("everything")

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from tests import frozen, tiny
 from tests.cells import Cells, environment
 from tests.conftest import ROOT
+from tests.forked import Forks
 from tests.serving.carrying_out import carry_out, judged
 from tests.stand_ins.wandb_server.app import WandbServer
 from wine_serving import promotion
@@ -230,11 +231,11 @@ def test_the_evaluation_run_cell_by_cell_goes_through_the_door(tmp_path: Path) -
 
 
 @contextmanager
-def carrying_out(uri: str, place: Path, *given: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def carrying_out(uri: str, place: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Another process, in a session of its own, that carries out the verdict on v1."""
     place.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.carrying_out", uri, str(place), *given],
+        [sys.executable, "-m", "tests.serving.carrying_out", uri, str(place)],
         cwd=ROOT,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -290,17 +291,30 @@ def check_all_is_there(registry: Registry, done: Verdict, *, moved: bool) -> Non
     assert registry.record(f"{MODEL}:v1").evaluation == evaluations[-1].evaluation == said
 
 
-def test_evaluation_that_is_killed_before_any_write_is_completed_by_the_next(folder: FolderRegistry) -> None:
+CARRYING_OUT = "import runpy; runpy.run_module('tests.serving.carrying_out', run_name='__main__')"
+
+
+@pytest.fixture
+def forks() -> Iterator[Forks]:
+    """Processes that have imported what carries a verdict out."""
+    with Forks("wine_serving.promotion", "wine_serving.registry.folder") as ready:
+        yield ready
+
+
+def test_evaluation_that_is_killed_before_any_write_is_completed_by_the_next(
+    folder: FolderRegistry, forks: Forks
+) -> None:
     """In a folder: nothing is recorded as promoted that was not, and running it again adds what is missing."""
     place = folder.root.parent
     publish_two(folder, place / "two")
     for number in count(1):
         registry = FolderRegistry(shutil.copytree(folder.root, place / f"registry-{number}"))
-        with carrying_out(f"folder:{registry.root}", place / f"pages-{number}", str(number)) as process:
-            errors = process.communicate(timeout=60)[1]
-        if process.returncode == 0:
+        (place / f"pages-{number}").mkdir()
+        words = (f"folder:{registry.root}", str(place / f"pages-{number}"), str(number))
+        done = forks.run(CARRYING_OUT, *words, env={**os.environ})
+        if done.returncode == 0:
             break
-        assert process.returncode == -signal.SIGKILL, errors
+        assert done.returncode == -signal.SIGKILL, done.stderr
         moved = check_nothing_is_said_that_is_not_so(registry)
         check_all_is_there(registry, carry_out(registry, place / f"pages-{number}"), moved=moved)
     assert number > 8  # files, record, history and alias of the evaluation; the record twice; history and alias of v1
