@@ -49,12 +49,13 @@ class Server:
                 self.command, cwd=self._cwd, env=given | self._variables, stdout=output, stderr=log
             )
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if httpx.get(self.address + self._alive, timeout=5).status_code == 200:
-                    return self
-            except httpx.TransportError:
-                time.sleep(0.05)
+        with httpx.Client(verify=False, timeout=5) as client:  # noqa: S501 - to read certificates costs more than to ask
+            while time.monotonic() < deadline and self.process.poll() is None:
+                try:
+                    if client.get(self.address + self._alive).status_code == 200:
+                        return self
+                except httpx.TransportError:
+                    time.sleep(0.05)
         raise AssertionError(f"{self.command} did not start: {self.log.read_text()}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:

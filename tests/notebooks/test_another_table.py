@@ -82,7 +82,7 @@ def dairy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which only schema.py and origin.py are changed, and a made-up table of cheeses."""
     project = tmp_path_factory.mktemp("dairy")
     for room in ROOMS:
-        shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, project / room)
     schema = project / "wine_serving" / "schema.py"
     text = schema.read_text()
     text = re.sub(r"(?ms)^class Wine\(BaseModel\):.*?(?=^BATCH_LIMIT)", CONTRACT, text)
