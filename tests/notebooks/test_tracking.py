@@ -19,6 +19,7 @@ from tests.stand_ins.wandb_server.store import Run
 
 pytestmark = pytest.mark.timeout(900)
 STAGES = ("01_data", "03_training", "04_evaluation")
+FAILING = ("--afterwards", "02_eda", "-p", "02_eda.dataset", "wine-quality-data:v99")
 FEW = ("-p", "n_resamples", "100", "-p", "n_estimators", "15", "-p", "min_samples_leaf", "10")
 
 
@@ -28,6 +29,7 @@ class Tracked(NamedTuple):
     server: WandbServer
     home: Path
     printed: str
+    complained: str
 
     def run(self, job_type: str) -> Run:
         """The run of one notebook."""
@@ -53,12 +55,12 @@ def execute(server: WandbServer, home: Path, *arguments: str) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
-    """Data, training and evaluation, tracked and registered in W&B; nothing unknown was sent."""
+    """Data, training, evaluation and a notebook that fails, tracked and registered in W&B; nothing unknown was sent."""
     home = tmp_path_factory.mktemp("tracked")
     with serve(WandbServer()) as server:
-        done = execute(server, home, *STAGES, *FEW)
+        done = execute(server, home, *STAGES, *FEW, *FAILING)
         assert done.returncode == 0, done.stderr
-        yield Tracked(server, home, done.stdout)
+        yield Tracked(server, home, done.stdout, done.stderr)
         assert server.unknown == []
 
 
@@ -129,9 +131,7 @@ def test_promoted_model_is_served_from_wandb(tracked: Tracked, tmp_path: Path) -
 
 def test_failed_notebook_is_a_failed_run_with_its_report(tracked: Tracked) -> None:
     """Up to the failing cell."""
-    done = execute(tracked.server, tracked.home, "02_eda", "-p", "dataset", "wine-quality-data:v99")
-    assert done.returncode == 1
-    assert "has no version v99" in done.stderr
+    assert "02_eda stopped: wine-quality-data has no version v99" in tracked.complained
     run = tracked.run("02_eda")
     assert run.state == "failed"
     assert [row["report"]["_type"] for row in run.history if "report" in row] == ["html-file"]
