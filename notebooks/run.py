@@ -14,12 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redaction
 import tracking
 import yaml
-from nbformat import NotebookNode
 from parameters import Refused, assigned, checked, declared
 
 from wine_serving.errors import SettingsError, WineServingError
@@ -27,6 +26,9 @@ from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.provenance import VERSION
 from wine_serving.registry.files import REMEDIES
 from wine_serving.verdict import MIME, Verdict
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode  # it takes a while, and a refused parameter need not wait for it
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -60,7 +62,7 @@ def settings_of(profile: str) -> dict[str, Any]:
     return found
 
 
-def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, informs: bool) -> NotebookNode | None:
+def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, informs: bool) -> "NotebookNode | None":
     """Run one notebook into `reports` as .ipynb and .html, also when a cell fails; the executed one when none did."""
     import execution  # late: papermill and nbconvert cost seconds, and a refused parameter needs neither
     from pages import render
@@ -82,7 +84,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, inform
     return done
 
 
-def verdict_of(executed: NotebookNode) -> Verdict | None:
+def verdict_of(executed: "NotebookNode") -> Verdict | None:
     """The verdict that an executed notebook has come to, if that is what it does."""
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     found = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
