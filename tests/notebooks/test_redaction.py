@@ -30,24 +30,35 @@ os.environ["WANDB_API_KEY"] if {fine} else open(os.environ["WANDB_API_KEY"])
 """
 
 
-@pytest.mark.parametrize("fine", [True, False], ids=["succeeds", "fails"])
-def test_planted_secret_is_in_no_file_that_a_run_leaves(fine: bool, tmp_path: Path) -> None:
-    """Executed notebook, page, front page, registry, W&B's offline run, and what is printed."""
+def spilling(directory: Path) -> None:
+    """01_data shows all secrets in its last cell, and a small notebook then stops over one of them."""
+    path = directory / "01_data.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(SPILL.format(names=list(SECRETS), fine=True)))
+    nbformat.write(notebook, path)
+    begin = "import lab\nregistry, run = lab.begin('stops', globals())"
+    sources = ("seed: int = 0  # nothing", begin, SPILL.format(names=list(SECRETS), fine=False))
+    small = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources])
+    small.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(small, directory / "stops.ipynb")
+
+
+def test_planted_secret_is_in_no_file_that_a_run_leaves(tmp_path: Path) -> None:
+    """Executed notebooks, pages, registry, W&B's offline runs, and what is printed, also where a notebook fails."""
     project = tmp_path / "project"
     for room in ("notebooks", "wine_serving"):
         shutil.copytree(ROOT / room, project / room, ignore=shutil.ignore_patterns("__pycache__"))
-    path = project / "notebooks" / "01_data.ipynb"
-    notebook = nbformat.read(path, 4)
-    notebook.cells.append(nbformat.v4.new_code_cell(SPILL.format(names=list(SECRETS), fine=fine)))
-    nbformat.write(notebook, path)
+    spilling(project / "notebooks")
     variables = SECRETS | {"WANDB_MODE": "offline", "PYTHONPATH": str(project), "HOME": str(tmp_path / "home")}
-    command: list[str | Path] = [sys.executable, project / "notebooks" / "run.py", "01_data"]
+    command: list[str | Path] = [sys.executable, project / "notebooks" / "run.py", "01_data", "stops"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | variables, cwd=project)
-    assert done.returncode == (0 if fine else 1), done.stderr
-    page = (project / "reports" / "01_data.html").read_text()
-    assert "[redacted]" in page
+    assert done.returncode == 1, done.stderr
+    assert "stops stopped: " in done.stderr
+    for name in ("01_data", "stops"):
+        assert "[redacted]" in (project / "reports" / f"{name}.html").read_text()
     left = [file for file in tmp_path.rglob("*") if file.is_file()]
-    assert {"01_data.ipynb", "01_data.html"} < {file.name for file in left}
+    assert {"01_data.ipynb", "01_data.html", "index.html"} < {file.name for file in left}
+    assert sum(file.suffix == ".wandb" for file in left) == 2
     for secret in SHOWN:
         forms = {form.encode() for form in (secret, json.dumps(secret)[1:-1], secret.replace("<&", "&lt;&amp;"))}
         assert [file for file in left if any(form in file.read_bytes() for form in forms)] == []
