@@ -17,19 +17,18 @@ import psutil
 
 from tests import servers
 from tests.bench import load
-from wine_serving.api.log import encode
-from wine_serving.assessing import Outcomes
 from wine_serving.bundle import Bundle
-from wine_serving.schema import SEGMENTS, Wine, encode_all
+from wine_serving.schema import Wine, encode_all
 
 SERVERS = {
     "ours": ("wine_serving.app:app", {"WINE_API_KEY": load.KEY}),
+    "ours, without probabilities and ids": ("tests.bench.lean:app", {"WINE_API_KEY": load.KEY}),
     "ours, without log": ("wine_serving.app:app", {"WINE_API_KEY": load.KEY, "WINE_PREDICTION_LOG": "false"}),
     "floor A: FastAPI, constant": ("tests.bench.floor_a:app", {}),
     "floor B: bare ASGI reply": ("tests.bench.floor_b:app", {}),
     "tutorial: scikit-learn": ("tests.bench.tutorial:app", {}),
 }
-OURS = ("ours", "ours, without log")
+OURS = ("ours", "ours, without probabilities and ids", "ours, without log")
 ALONE = "ONNX Runtime alone"
 BASELINE = "floor A: FastAPI, constant"
 FLAGS = ["--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
@@ -100,14 +99,16 @@ def measure(
                     run = load.run(server.port, singles, connections, SECONDS)
                     note(found[name], f"requests/s at {connections} connections", run.rate)
             for name, server in up.items():
-                alone = load.run(server.port, singles, 1, SECONDS).latencies
-                note(found[name], "p50 at 1 connection, ms", 1000 * float(np.quantile(alone, 0.5)))
-                note(found[name], "p99 at 1 connection, ms", 1000 * float(np.quantile(alone, 0.99)))
+                waits = load.run(server.port, singles, 1, SECONDS).latencies
+                note(found[name], "p50 at 1 connection, ms", 1000 * float(np.quantile(waits, 0.5)))
+                note(found[name], "p99 at 1 connection, ms", 1000 * float(np.quantile(waits, 0.99)))
             for name in (*OURS, BASELINE):
                 run = load.run(up[name].port, batch, 1, SECONDS)
                 note(found[name], f"rows/s in batches of {BATCH}", BATCH * run.rate)
-            note(found[ALONE], f"rows/s in batches of {BATCH}", alone_rate(bundle, rows))
-            note(found["ours"], "probabilities and ids, ms a wine", extras(bundle, wines))
+            alone = alone_rate(bundle, rows)
+            note(found[ALONE], f"rows/s in batches of {BATCH}", alone)
+            for name in OURS:
+                note(found[name], "of ONNX Runtime alone", found[name][f"rows/s in batches of {BATCH}"][-1] / alone)
     app, own = SERVERS["ours"]
     with started(app, wines[0], scratch, variables | own) as ours:
         for share in (MANY // 2, MANY):
@@ -126,17 +127,6 @@ def alone_rate(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
         bundle.predict(rows)
         done += len(rows)
     return done / (time.perf_counter() - begun)
-
-
-def extras(bundle: Bundle, wines: list[dict[str, Any]]) -> float:
-    """Milliseconds that it takes to count the probabilities of one wine, to make its id, and to write both."""
-    scores = bundle.predict(encode_all([Wine.model_validate(wine) for wine in wines]).astype(np.float32)).tolist()
-    outcomes = Outcomes(bundle.metadata.calibration.residuals[SEGMENTS[0]])
-    begun = time.perf_counter()
-    for row, score in enumerate(scores):
-        outcome = outcomes.at(outcomes.place(score))
-        encode([outcome.told, outcome.good, f"{'0' * 32}-{row}"])
-    return 1000 * (time.perf_counter() - begun) / len(scores)
 
 
 def note(figures: dict[str, list[float]], name: str, value: float) -> None:

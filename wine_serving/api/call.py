@@ -5,9 +5,10 @@ import time
 from random import getrandbits
 from typing import Any, Final
 
+from msgspec import UNSET, UnsetType
 from starlette.types import Scope
 
-from wine_serving.api.log import PURPOSES, Origin, Trace
+from wine_serving.api.log import PURPOSES, Origin
 from wine_serving.errors import RequestRefused
 from wine_serving.schema import MEASUREMENTS
 
@@ -62,16 +63,16 @@ class Call:
         if purpose is None:
             raise RequestRefused(400, f"X-Wine-Purpose must be one of {', '.join(PURPOSES)}")
         given = self.headers.get(b"x-wine-assumed")
-        assumed = [name.strip() for name in given.decode("latin-1").split(",")] if given is not None else []
-        if not {*assumed} <= {*MEASUREMENTS}:
+        assumed = [name.strip() for name in given.decode("latin-1").split(",")] if given is not None else UNSET
+        if assumed is not UNSET and not {*assumed} <= {*MEASUREMENTS}:
             raise RequestRefused(400, f"X-Wine-Assumed may name, separated by commas, {', '.join(MEASUREMENTS)}")
-        return Origin(self.id, purpose, assumed, self.seconds(), self._trace())
+        return Origin(self.id, purpose, round(self.seconds(), 6), assumed, *self._trace())
 
-    def _trace(self) -> Trace | None:
-        """The trace of the `traceparent` or `X-Cloud-Trace-Context` header, if there is a valid one."""
+    def _trace(self) -> tuple[str | UnsetType, str | UnsetType]:
+        """Trace and span of the `traceparent` or `X-Cloud-Trace-Context` header, where that is valid."""
         own, cloud = self.headers.get(b"traceparent"), self.headers.get(b"x-cloud-trace-context")
         if own and (found := _TRACEPARENT.fullmatch(own)):
-            return Trace(found[1].decode(), found[2].decode())
+            return found[1].decode(), found[2].decode()
         if cloud and (found := _CLOUD_TRACE.fullmatch(cloud)):
-            return Trace(found[1].decode(), f"{int(found[2]):016x}" if found[2] else None)
-        return None
+            return found[1].decode(), f"{int(found[2]):016x}" if found[2] else UNSET
+        return UNSET, UNSET

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final, Literal, NamedTuple, Self
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from wine_serving.schema import Asked
 
@@ -29,30 +30,44 @@ PIECE: Final = 1 << 16  # bytes that are written together
 PIPE_ROOM: Final = 32_768  # bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn
 
 encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 _log = logging.getLogger(__name__)
 
 
-class Trace(NamedTuple):
-    """The trace that a caller is following, and the span that called us (16 hexadecimal digits)."""
-
-    id: str
-    span: str | None
-
-
 class Origin(NamedTuple):
-    """The request that a prediction answers: who asked for what, the seconds that it took, and its trace.
+    """The request that a prediction answers: who asked for what, and the seconds that it took.
 
-    `assumed` are the measurements that nobody took: the page filled them in.
+    `assumed` are the measurements that nobody took: the page filled them in. `trace` is what the caller is following,
+    and `span` (16 hexadecimal digits) what called us in it.
     """
 
     request_id: str
     purpose: Literal["user", "what_if", "check"]
-    assumed: Sequence[str]
-    seconds: float
-    trace: Trace | None
+    latency: float
+    assumed: Sequence[str] | UnsetType = UNSET
+    trace: str | UnsetType = UNSET
+    span: str | UnsetType = UNSET
 
 
-_Answered = tuple[int, Origin, str, Sequence[Asked], Sequence[bytes]]  # when, and one request's wines and answers
+class Line(msgspec.Struct, gc=False):
+    """A line: what Cloud Logging wants, the model, Origin's fields, the wine and the answer; UNSET is left out."""
+
+    time: datetime
+    severity: str
+    message: str
+    format: int
+    model_version: str
+    request_id: str
+    purpose: Literal["user", "what_if", "check"]
+    latency: float
+    assumed: Sequence[str] | UnsetType
+    trace: str | UnsetType = msgspec.field(name="logging.googleapis.com/trace")
+    span: str | UnsetType = msgspec.field(name="logging.googleapis.com/spanId")
+    input: Any
+    output: Raw
+
+
+_Answered = tuple[datetime, Origin, str, Sequence[Asked], Sequence[bytes]]  # one request's wines and answers
 
 
 class PredictionLog:
@@ -84,7 +99,7 @@ class PredictionLog:
                 self.lost += len(wines)
                 return
             self._waiting += len(wines)
-            self._answered.append((time.time_ns(), origin, version, wines, answers))
+            self._answered.append((datetime.now(UTC), origin, version, wines, answers))
 
     def _keep_writing(self) -> None:
         pause = IDLE_SECONDS
@@ -106,23 +121,13 @@ class PredictionLog:
         return bool(answered)
 
     def _lines(
-        self, when: int, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]
+        self, when: datetime, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]
     ) -> bytes:
-        second, rest = divmod(when, 1_000_000_000)
-        head = (
-            f'{{"time":"{_moment(second)}.{rest // 1000:06d}Z","severity":"INFO","message":"prediction",'
-            f'"format":{FORMAT},"request_id":"{origin.request_id}","model_version":"{version}",'
-            f'"purpose":"{origin.purpose}","latency":{origin.seconds:.6f},'
-        ).encode()  # only what comes now can need an escape
-        if origin.assumed:
-            head += b'"assumed":%b,' % encode(origin.assumed)
-        if trace := origin.trace:
-            head += b'"logging.googleapis.com/trace":%b,' % encode(self._trace_prefix + trace.id)
-            if trace.span:
-                head += b'"logging.googleapis.com/spanId":%b,' % encode(trace.span)
-        inputs = map(encode, map(_measured, wines))
-        pairs = zip(inputs, answers, strict=True)
-        return b"".join([b'%b"input":%b,"output":%b}\n' % (head, wine, answer) for wine, answer in pairs])
+        if origin.trace is not UNSET:
+            origin = origin._replace(trace=self._trace_prefix + origin.trace)
+        head = (when, "INFO", "prediction", FORMAT, version, *origin)
+        pairs = zip(map(_measured, wines), map(Raw, answers), strict=True)
+        return _encode_lines([Line(*head, wine, answer) for wine, answer in pairs])
 
     def _write(self, text: bytearray) -> None:
         """Write whole lines as soon as they fit."""
@@ -141,12 +146,6 @@ class PredictionLog:
                 _log.error("predictions could not be logged: %s", error.strerror)
             with self._lock:
                 self._waiting -= count
-
-
-@lru_cache(1)
-def _moment(second: int) -> str:
-    """A second as lines tell it; thousands are made in it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _measured(wine: Asked) -> Asked:
