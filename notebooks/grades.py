@@ -3,8 +3,9 @@
 Each version holds all that came before it, in three files:
 
 - `grades.parquet`: one row for each wine that was asked for or graded, with COLUMNS;
-- `wine-quality-grades.csv`: the graded wines as 01_data takes any table: measurements, colour and `quality`;
-- `grades.json`: how many were asked, graded and volunteered, from when to when, and from which files.
+- `wine-quality-grades.csv`: the graded wines as 01_data takes any table: measurements, colour and `quality`, without
+  those of which a measurement was only assumed; it is missing where there is none;
+- `grades.json`: how many were asked, graded and volunteered, from when to when, and the digests of the files.
 
 | column | holds |
 |---|---|
@@ -25,13 +26,16 @@ is. Those that came unasked are of wines that somebody chose, often because they
 wine that is drawn when its grade is there already counts as asked: chance has chosen it, whoever tasted it before.
 """
 
+import json
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from wine_serving.registry import GRADES, LATEST, Registry
-from wine_serving.schema import MEASUREMENTS, SEGMENT
+from wine_serving.registry import GRADES, LATEST, MODEL, Record, Registry
+from wine_serving.schema import INPUTS, MEASUREMENTS, SEGMENT, TARGET
 
 TABLE: Final = "grades.parquet"
 WINES: Final = f"{GRADES}.csv"
@@ -52,6 +56,8 @@ COLUMNS: Final[dict[str, str]] = {  # as pandas types them
     "graded_at": _MOMENT,
     "source": "str",
 }
+GRADED: Final = ["grade", "graded_at", "source"]
+PREDICTED: Final = [name for name in COLUMNS if name not in ("asked_at", *GRADED)]
 
 
 class Grades(NamedTuple):
@@ -67,11 +73,92 @@ def read(registry: Registry, ref: str | None = None, *, run: Any = None) -> Grad
     VersionNotFound where a version is named that does not exist. `run` is the tracked run that uses it.
     """
     if ref is None and LATEST not in registry.aliases(GRADES):
-        return Grades(None, _with_asked(pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})))
+        return Grades(None, typed(pd.DataFrame(columns=[*COLUMNS])))
     record = registry.record(ref or f"{GRADES}:{LATEST}")
-    folder: Path = registry.fetch(record.ref, run=run)
-    return Grades(record.ref, _with_asked(pd.read_parquet(folder / TABLE)))
+    return Grades(record.ref, _table(registry, record, run))
 
 
-def _with_asked(table: pd.DataFrame) -> pd.DataFrame:
-    return table.astype(COLUMNS)[[*COLUMNS]].assign(asked=table["asked_at"].notna())
+def change(registry: Registry, changed: Callable[[pd.DataFrame], pd.DataFrame], files: Mapping[str, str]) -> Grades:
+    """Publish the newest version's rows as `changed` returns them; where it changes nothing, no version is made.
+
+    `files` are the digests of what brought the change. Of two who do so at once neither loses anything: who finds a
+    version that came in between adds the rows of it, and publishes once more.
+    """
+    before = read(registry)
+    table = typed(changed(before.table))
+    if table.equals(before.table):
+        return before
+    base = before.ref
+    while True:
+        record = _publish(registry, table, base, files)
+        between = [each for each in registry.records(GRADES) if _number(base) < _number(each.ref) < _number(record.ref)]
+        if not between:
+            return Grades(record.ref, table)
+        table, base = typed(merged([table, *(_table(registry, each) for each in between)])), record.ref
+
+
+def updated(table: pd.DataFrame, by: pd.DataFrame) -> pd.DataFrame:
+    """The rows with what `by` says of some wines, new ones or known; where it says nothing, all stays as it was."""
+    one, other = (each.set_index(wine_of(each)) for each in (by, table))
+    return one.combine_first(other) if len(other) else one
+
+
+def merged(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """All wines of several tables, each as it was asked for first, with the grade that came last."""
+    rows = pd.concat(tables, ignore_index=True)
+    rows["wine"] = wine_of(rows)
+    asked = rows.sort_values("asked_at", na_position="last").drop_duplicates("wine")
+    graded = rows.dropna(subset="grade").sort_values("graded_at").drop_duplicates("wine", keep="last")
+    return updated(asked, graded[[*INPUTS, *GRADED]])
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its columns in their types, and `asked`; its rows by time and id."""
+    ordered = (
+        table.reindex(columns=[*COLUMNS])
+        .astype(COLUMNS)
+        .sort_values(["predicted_at", "prediction_id"], ignore_index=True)
+    )
+    return ordered.assign(asked=ordered["asked_at"].notna())
+
+
+def wine_of(table: pd.DataFrame) -> pd.Series:
+    """What tells one wine from another, for each row: its measurements to six digits, and its colour."""
+    digits = (table[name].map("{:.6g}".format) for name in MEASUREMENTS)
+    return pd.Series(map(" ".join, zip(*digits, table[SEGMENT], strict=True)), table.index, dtype=object)
+
+
+def _table(registry: Registry, record: Record, run: Any = None) -> pd.DataFrame:
+    return typed(pd.read_parquet(registry.fetch(record.ref, run=run) / TABLE))
+
+
+def _number(ref: str | None) -> int:
+    return int(ref.rpartition(":v")[2]) if ref else -1
+
+
+def _publish(registry: Registry, table: pd.DataFrame, base: str | None, files: Mapping[str, str]) -> Record:
+    graded, known = table[table["grade"].notna()], registry.record(base).metadata["files"] if base else {}
+    facts = {
+        "format": 1,
+        "asked": int(table["asked"].sum()),
+        "graded": len(graded),
+        "volunteered": int((~graded["asked"]).sum()),
+        "graded_from": None if graded.empty else graded["graded_at"].min().isoformat(),
+        "graded_until": None if graded.empty else graded["graded_at"].max().isoformat(),
+        "files": {**known, **files},
+    }
+    models = {f"{MODEL}:{record.version}" for record in registry.records(MODEL)}
+    made_with = [ref for ref in sorted({f"{MODEL}:{version}" for version in table["version"]}) if ref in models]
+    with tempfile.TemporaryDirectory() as scratch:
+        table[[*COLUMNS]].to_parquet(Path(scratch) / TABLE, index=False)
+        if not (wines := as_wines(graded)).empty:
+            wines.to_csv(Path(scratch) / WINES, index=False)
+        (Path(scratch) / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        inputs = [*([base] if base else []), *made_with]
+        return registry.publish(Path(scratch), GRADES, kind="dataset", metadata=facts, inputs=inputs)
+
+
+def as_wines(graded: pd.DataFrame) -> pd.DataFrame:
+    """Graded wines as any table of wines: none of which a measurement was only assumed."""
+    measured = graded[graded["assumed"] == ""]
+    return measured[[*INPUTS]].assign(**{TARGET: measured["grade"].astype(int)})
