@@ -37,7 +37,9 @@ def wanted_tables(
     kept = {name: before / KEPT / name for name in listed if before and name not in origin}
     given, out = given_tables(extra_csv), _listed(without)
     if taken := [name for name in given if name.casefold() in {each.casefold() for each in (*origin, WINES)}]:
-        raise ContractError(f"{taken[0]} is the name of a file of the origin, or of grades that came back: give your table another one")
+        raise ContractError(
+            f"{taken[0]} is the name of a file of the origin, or of grades that came back: give your table another one"
+        )
     given |= returned
     if unknown := [name for name in out if name not in {*kept, *given, *ever} - {*origin}]:
         there = ", ".join(kept | given) or "none"
