@@ -108,8 +108,12 @@ class Monitoring(_Part):
         return [look for look in self.looks if look.outcome == "alarm"]
 
     def as_data(self) -> dict[str, Any]:
-        """As it is kept in records and files."""
+        """As it is kept in files."""
         return self.model_dump(mode="json")
+
+    def for_record(self) -> dict[str, Any]:
+        """As the registry's record of production keeps it: of the looks the alarms only."""
+        return self.model_copy(update={"looks": tuple(self.alarms)}).as_data()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """A notebook's output, for people and for whoever executed the notebook."""

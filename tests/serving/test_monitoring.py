@@ -48,6 +48,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert Monitoring.read((tmp_path / "monitor.json").read_bytes()) == Monitoring.read(FOUND.as_data()) == FOUND
 
 
+def test_a_record_keeps_the_answer_and_its_alarms() -> None:
+    """It is read with every model that is loaded, and some dozens of looks that held tell nobody anything there."""
+    kept = Monitoring.read(FOUND.for_record())
+    assert (kept.answer, kept.looks, kept.windows) == (FOUND.answer, (ALARM,), FOUND.windows)
+
+
 def test_what_is_no_answer_of_monitoring_is_refused_in_a_sentence() -> None:
     """Which field, and what to do."""
     with pytest.raises(ContractError, match=r"in format 1: answer: .*run `make monitor` again"):
