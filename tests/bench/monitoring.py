@@ -38,13 +38,14 @@ from gates import half_width
 
 FOUND: Final = ROOT / "notebooks" / "looks.json"
 BUDGET, LEVEL = 0.05, 0.9
-YEARS, CASES, TASTED, OTHERS = 4000, 220, 4000, 500
+YEARS, CASES, CHANGES, TASTED, OTHERS = 2000, 60, 400, 1000, 200
 GRADES_A_MONTH: Final = {50: 30, 200: 100, 1000: 300}  # asked, by wines a week
 STARTING = max(looks.WINDOWS.values()) - 1  # weeks before the year
 HELD_BACK = 0.2  # share of wines that calibrate, and that test
 FOLDS, TRAINED = 5, 3
 NEAR = 3  # times the budget of a look, beyond which a p is told as 1
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]  # they hold counts exactly, and a D well enough
 Ints = NDArray[np.int64]
 
 
@@ -116,15 +117,21 @@ class Population:
         if draw.otherwise.any():
             changed = draw.weeks[draw.otherwise]
             places[draw.otherwise], unlike[draw.otherwise] = self.codes.places[1][changed], self.unusual[1][changed]
+        colors, known = self.colors(draw.weeks), self.colors(draw.reference[None])
         return Weeks(
             self.codes,
-            cumulated(places, self.codes.size),
-            np.stack([red := self.red[draw.weeks].sum(axis=1), draw.weeks.shape[1] - red], axis=1),
+            cumulated(places, self.codes, colors),
+            colors,
             unlike.sum(axis=1),
-            cumulated(self.codes.places[0][draw.reference][None], self.codes.size)[0],
-            np.array([known := int(self.red[draw.reference].sum()), len(draw.reference) - known]),
+            cumulated(self.codes.places[0][draw.reference][None], self.codes, known)[0],
+            known[0],
             (int(self.unusual[0][draw.calibration].sum()), len(draw.calibration)),
         )
+
+    def colors(self, drawn: Ints) -> Ints:
+        """Wines of each colour in each row."""
+        red = self.red[drawn].sum(axis=1)
+        return np.stack([red, drawn.shape[1] - red], axis=1)
 
     def weeks(self, random: np.random.Generator, wines: int, weeks: int, since: int) -> "Weeks":
         """Drawn and counted."""
@@ -140,39 +147,42 @@ class Draw(NamedTuple):
     calibration: Ints
 
 
-def cumulated(places: Ints, size: int) -> Floats:
-    """How many wines of each week, shape (weeks, wines, measurements), lie at or before a place: shape (weeks, size)."""
-    week = np.arange(len(places))[:, None, None] * size
-    counts = np.bincount((places + week).ravel(), minlength=len(places) * size)
-    return counts.reshape(len(places), size).cumsum(axis=1).astype(float)
+def cumulated(places: Ints, codes: Codes, colors: Ints) -> Singles:
+    """How many wines of each week, shape (weeks, wines, measurements), have a value or less: shape (weeks, places)."""
+    week = np.arange(len(places))[:, None, None] * codes.size
+    counts = np.bincount((places + week).ravel(), minlength=len(places) * codes.size).reshape(len(places), codes.size)
+    counts[:, codes.starts[1:]] -= np.repeat(colors, len(MEASUREMENTS), axis=1)[:, :-1]  # each begins anew
+    return counts.cumsum(axis=1).astype(np.float32)
 
 
 class Weeks(NamedTuple):
     """Weeks of wines as counts, beside a reference and calibration wines."""
 
     codes: Codes
-    below: Floats  # shape (weeks, places)
+    below: Singles  # shape (weeks, places)
     colors: Ints  # wines of each colour, shape (weeks, colours)
     unusual: Ints  # shape (weeks,)
-    reference: Floats  # shape (places,)
+    reference: Singles  # shape (places,)
     reference_colors: Ints
     calibration: tuple[int, int]  # unusual ones, and all
 
     def pooled(self, weeks: int) -> Self:
         """Each week together with those before it, so many in all."""
+        if weeks == 1:
+            return self
         below, colors, unusual = (over(each, weeks) for each in (self.below, self.colors, self.unusual))
         return self._replace(below=below, colors=colors, unusual=unusual)
 
     def distances(self) -> Floats:
         """D of each measurement of each colour, shape (weeks, colours × measurements); 0 where there is no wine."""
         starts, each = self.codes.starts, len(MEASUREMENTS)
-        of = np.repeat(np.arange(len(starts)), np.diff([*starts, self.codes.size]))
-        shares = []
-        for below, colors in ((self.below, self.colors), (self.reference[None], self.reference_colors[None])):
-            before = np.where(starts > 0, below[:, starts - 1], 0)
-            shares.append((below - before[:, of]) / np.maximum(colors, 1)[:, of // each])
-        apart = np.maximum.reduceat(np.abs(shares[0] - shares[1]), starts, axis=1)
-        found: Floats = np.where(np.repeat(self.colors, each, axis=1) > 0, apart, 0)
+        apart = np.empty_like(self.below)
+        for color, own in enumerate((slice(0, starts[each]), slice(starts[each], None))):
+            known = self.reference[own] / self.reference_colors[color].astype(np.float32)
+            wines = np.maximum(self.colors[:, [color]], 1).astype(np.float32)
+            np.abs(self.below[:, own] / wines - known, out=apart[:, own])
+        largest = np.maximum.reduceat(apart, starts, axis=1).astype(float)
+        found: Floats = np.where(np.repeat(self.colors, each, axis=1) > 0, largest, 0)
         return found
 
     def look(self, near: float) -> tuple[Floats, Floats]:
@@ -195,7 +205,8 @@ class Weeks(NamedTuple):
         """The p of each D, exact where few wines are on one side."""
         reference = np.repeat(self.reference_colors, len(MEASUREMENTS))[None]
         size = np.maximum(np.round(n * reference / (n + reference)), 1)
-        least = np.where(size < 20, 0.65, 0.9) * np.sqrt(np.log(2 / min(NEAR * near, 1)) / (2 * size))
+        roughly = np.minimum(np.where(size < 5, 5, 1) * NEAR**2 * near, 1)  # Stephens' formula (1970) errs by less
+        least = np.sqrt(np.log(2 / roughly) / 2) / (np.sqrt(size) + 0.12 + 0.11 / np.sqrt(size))
         found = np.ones_like(apart)
         far = apart > least
         found[far] = kstwo.sf(apart[far], size[far])
@@ -208,10 +219,8 @@ class Weeks(NamedTuple):
         starts = [*self.codes.starts, self.codes.size]
         own = slice(starts[question], starts[question + 1])
         ours, theirs = (
-            np.repeat(np.arange(own.stop - own.start), np.diff(below[own], prepend=before).astype(int))
-            for below, before in (
-                (each, each[own.start - 1] if own.start else 0.0) for each in (self.below[week], self.reference)
-            )
+            np.repeat(np.arange(own.stop - own.start), np.diff(below[own], prepend=0).astype(int))
+            for below in (self.below[week], self.reference)
         )
         return float(ks_2samp(ours, theirs, method="exact").pvalue)
 
@@ -265,8 +274,10 @@ def alarms(weeks: Weeks, budget: float = BUDGET, floor: float = looks.FLOOR) -> 
 
 
 def moved(wines: pd.DataFrame, name: str, sds: float) -> pd.DataFrame:
-    """One measurement of every wine is higher by so many standard deviations of its colour."""
-    return wines.assign(**{name: wines[name] + sds * wines.groupby(SEGMENT)[name].transform("std")})
+    """One measurement of every wine is higher by so many standard deviations of its colour, in laboratories' steps."""
+    (step,) = [feature.step for feature in FEATURES if feature.name == name]
+    higher = wines[name] + (sds * wines.groupby(SEGMENT)[name].transform("std") / step).round() * step
+    return wines.assign(**{name: higher.round(6)})
 
 
 def in_another_unit(wines: pd.DataFrame) -> pd.DataFrame:
@@ -423,7 +434,6 @@ SHIFTS: Final = {  # wines a week, standard deviations, quiet weeks before, with
     (200, 0.25, 0, 4): "a quarter of a standard deviation, 200 wines, within the first 4 weeks",
     (200, 0.25, 9, 4): "a quarter of a standard deviation, 200 wines, within 4 weeks after 9 quiet ones",
     (50, 0.5, 0, 4): "half a standard deviation, 50 wines, within the first 4 weeks",
-    (1000, 0.05, 0, 13): "a twentieth of a standard deviation, 1000 wines, within the first 13 weeks",
 }
 
 
@@ -436,6 +446,18 @@ def shifts(wines: pd.DataFrame, name: str, cases: int, seed: int) -> Counts:
             found = alarms(population.weeks(random, n, quiet + within, quiet))[:, quiet:].any()
             add(counts, "found", what, found)
             add(counts, f"found: {what}", name, found)
+    return counts
+
+
+def of_no_account(wines: pd.DataFrame, name: str, cases: int, seed: int) -> Counts:
+    """One measurement moves a little, and many wines come: with the floor under what counts, and without."""
+    counts: Counts = {}
+    population, random = Population(wines, Change(moved(wines, name, 0.1))), np.random.default_rng([6, seed])
+    for _ in range(cases):
+        weeks = population.weeks(random, 1000, 13, 0)
+        for floor in (looks.FLOOR, 0.0):
+            what = f"a tenth of a standard deviation, 1000 wines a week, 13 weeks, floor {floor}"
+            add(counts, "of no account", what, alarms(weeks, floor=floor).any())
     return counts
 
 
@@ -496,8 +518,9 @@ def jobs(wines: pd.DataFrame, tasted: Tasted) -> Iterator[Any]:
         yield delayed(unchanged)(wines, tasted, YEARS // part, seed)
     for seed, feature in enumerate(FEATURES):
         yield delayed(shifts)(wines, feature.name, CASES, seed)
+        yield delayed(of_no_account)(wines, feature.name, CASES // 4, seed)
     for seed in range(part := 4):
-        yield delayed(other_changes)(wines, 2000 // part, seed)
+        yield delayed(other_changes)(wines, CHANGES // part, seed)
         yield delayed(tastes)(tasted, TASTED // part, seed)
         yield delayed(others)(wines, OTHERS // part, seed)
 
