@@ -257,6 +257,16 @@ def effect(window: pd.DataFrame, reference: pd.DataFrame, seed: int, n: int = 20
     return {"score": moved.interval(), "grades": other_grade}, by_chance
 
 
+def as_lines() -> list[str]:
+    """All that was simulated, as rows of a table in Markdown."""
+    kinds = {
+        "unchanged": "unchanged years with an alarm",
+        "found": "changes that are found",
+        "others": "unchanged weeks with an alarm by other rules",
+    }
+    return [f"| {title}: {name} | {rate} |" for kind, title in kinds.items() for name, rate in rates(kind).items()]
+
+
 def rates(kind: str) -> dict[str, Metric]:
     """What was simulated of a kind: the share of cases with an alarm, with its exact 95 % interval (1934)."""
     found = {}

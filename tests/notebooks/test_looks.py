@@ -10,6 +10,7 @@ from scipy.stats import ks_2samp, ttest_ind
 from tests import frozen, tiny
 from tests.bench import monitoring
 from tests.bench.gates import all_wines
+from tests.conftest import ROOT
 from wine_serving.schema import SEGMENT, SEGMENTS
 
 
@@ -116,6 +117,12 @@ def test_published_rates_keep_what_is_promised() -> None:
     found = looks.rates("found")
     for name, least in PROMISED.items():
         assert found[name].value >= least, name
+
+
+def test_what_is_published_is_what_was_simulated() -> None:
+    """MONITORING.md has every figure that the notebook has."""
+    told = (ROOT / ".github" / "MONITORING.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in looks.as_lines() if line not in told] == []
 
 
 PROMISED = {
