@@ -52,13 +52,15 @@ def lines(bundle: Bundle, wines: pd.DataFrame, week: int = LAST, **other: Any) -
     return written
 
 
-def monitored(registry: FolderRegistry, place: Path, log: list[dict[str, Any]] | None, **parameters: Any) -> Cells:
-    """The notebook to its end."""
+def monitored(
+    registry: FolderRegistry, place: Path, log: list[dict[str, Any]] | None, *, before: str | None = None, **given: Any
+) -> Cells:
+    """The notebook to its end, or before the cell of that tag."""
     if log is not None:
         (place / "log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in log))
-        parameters["log"] = str(place / "log.jsonl")
+        given["log"] = str(place / "log.jsonl")
     with environment(registry.root):
-        return Cells("07_monitoring", reports=str(place / "reports"), **parameters).run()
+        return Cells("07_monitoring", reports=str(place / "reports"), **given).run(before=before)
 
 
 def answered(place: Path) -> Monitoring:
@@ -130,15 +132,15 @@ def test_asked_grades_find_a_taste_that_has_moved(registry: FolderRegistry, bund
         }
     )
     grades.change(registry, lambda before: pd.concat([before, given]), {})
-    monitored(registry, tmp_path, log)
-    assert (answered(tmp_path).n_grades, answered(tmp_path).answer) == (0, "too_few")
+    unasked = monitored(registry, tmp_path, log, before="errors")
+    assert (len(unasked["asked"]), len(unasked["volunteered"])) == (0, 100)
     grades.change(registry, lambda before: before.assign(asked_at=pd.Timestamp(log[0]["time"])), {})
     monitored(registry, tmp_path, log)
     found = answered(tmp_path)
     assert (found.n_grades, found.answer) == (100, "worse")
     assert "Mean error" in {each.name for each in found.alarms}
-    monitored(registry, tmp_path, log, until=found.until.strftime("%Y-%m-%d"))
-    assert (answered(tmp_path).n_grades, answered(tmp_path).until) == (0, found.until)
+    older = monitored(registry, tmp_path, log, until=found.until.strftime("%Y-%m-%d"), before="errors")
+    assert (len(older["asked"]), older["end"]) == (0, found.until)
 
 
 def test_a_day_that_has_not_begun_is_refused(registry: FolderRegistry) -> None:
