@@ -101,10 +101,10 @@ def test_three_wines_in_another_unit_are_an_alarm(bundle: Bundle, registry: Fold
 
 def test_few_wines_or_none_are_too_few(bundle: Bundle, registry: FolderRegistry, tmp_path: Path) -> None:
     """Also where one is asked about again and again, or where nobody but the page itself asks."""
-    wines = tiny.made_up_wines(12, seed=4)
-    assumed = lines(bundle, wines.assign(alcohol=10.5), assumed=["alcohol"])
+    again = pd.concat([tiny.made_up_wines(12, seed=4)] * 50)
+    assumed = lines(bundle, again.assign(alcohol=10.5), assumed=["alcohol"])
     curves = lines(bundle, tiny.made_up_wines(300, seed=5).assign(alcohol=20.0), purpose="what_if")
-    monitored(registry, tmp_path, assumed * 50 + curves)
+    monitored(registry, tmp_path, assumed + curves)
     found = answered(tmp_path)
     assert (found.answer, found.n_wines) == ("too_few", 12)
     assert {each.n for each in found.looks if each.name.startswith("Alcohol")} == {0}
