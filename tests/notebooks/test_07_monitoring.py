@@ -73,11 +73,13 @@ def test_unchanged_wines_are_as_promoted_and_production_remembers(
 ) -> None:
     """Enough wines of five weeks, as they always were; a demonstration afterwards changes nothing of it."""
     wines = tiny.made_up_wines(1000, seed=3)
-    log = [each for week in range(5) for each in lines(bundle, wines[week * 200 :][:200], LAST - week)]
+    log = [each for week in range(4) for each in lines(bundle, wines[week * 200 :][:200], LAST - week)]
+    log += lines(bundle, wines[800:], LAST - 4, model_version="v7")
     monitored(registry, tmp_path, log)
     found = answered(tmp_path)
     assert (found.answer, found.n_wines, found.simulated) == ("as_promoted", 1000, False)
     assert len(found.looks) == 3 * 24 + 4
+    assert "200 predictions were served by v7." in found.sentence
     assert "no look at inputs can see a change of taste" in found.sentence
     kept = registry.record(f"{MODEL}:v0").monitoring
     assert kept == found.for_record()
