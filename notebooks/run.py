@@ -91,7 +91,7 @@ def verdict_of(executed: "NotebookNode") -> Verdict | None:
     return Verdict.read(found[-1]) if found else None
 
 
-def shown(executed: NotebookNode, kind: str) -> list[Any]:
+def shown(executed: "NotebookNode", kind: str) -> list[Any]:
     """What the cells of an executed notebook have shown of one kind."""
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     return [output["data"][kind] for output in outputs if kind in output.get("data", {})]
