@@ -1,4 +1,4 @@
-"""The API as the page sees it: typed answers, a time-out on every call, and failures as sentences.
+"""The API as the page sees it: typed answers, a time-out on every call, and failures as sentences for visitors.
 
 ApiError
 ├── Unreachable   nobody answers at the address, or not in time
@@ -13,7 +13,8 @@ import re
 import ssl
 import urllib.request
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 import httpx
 
@@ -29,6 +30,21 @@ Purpose = Literal["user", "what_if", "check"]  # of a question: only a user's ow
 Schema = Mapping[str, Any]
 Measured = Mapping[str, float | str]
 
+BY_ITSELF: Final = "This page goes on by itself as soon as it does."
+TELL: Final = "If it stays, tell whoever runs this page: its log says why."
+SCHEMA: Final = (
+    "fields",
+    "colors",
+    "target",
+    "presets",
+    "distribution",
+    "model_version",
+)  # what a page cannot do without
+MODEL: Final = ("model_version", "metadata", "promotion", "evaluation", "dataset", "commit", "card", "dataset_card")
+PREDICTION: Final = ("quality", "interval", "grade", "probabilities", "at_least_7", "warnings", "model_version")
+EXPLANATION: Final = ("quality", "typical", "contributions")
+TABLE_ANSWER: Final = ("rows", "refused", "summary")
+
 
 class Problem(TypedDict):
     """One broken rule: the row of a batch, the field, and a sentence."""
@@ -38,12 +54,24 @@ class Problem(TypedDict):
     message: str
 
 
-class ApiError(Exception):
-    """Why there is no answer; `advice` says what to do."""
+class Scored(NamedTuple):
+    """What is kept of a row's answer: a file has 20,000 of them."""
 
-    def __init__(self, sentence: str, advice: str) -> None:
+    row: int
+    category: str
+    score: float
+    low: float
+    high: float
+    good: float  # the share of such wines that is graded 7 or better
+    warnings: str
+
+
+class ApiError(Exception):
+    """Why there is no answer: `advice` is for visitors, `reason` for whoever runs the page."""
+
+    def __init__(self, sentence: str, advice: str, reason: str = "") -> None:
         super().__init__(sentence)
-        self.advice = advice
+        self.advice, self.reason = advice, reason
 
 
 class Unreachable(ApiError):
@@ -82,37 +110,46 @@ class Client:
 
     def schema(self) -> Schema:
         """The measurements and the category of a wine, presets and the distribution of known wines."""
-        return {"category": CATEGORY} | self._ask("GET", "/schema")
+        return {"category": CATEGORY} | self._ask("GET", "/schema", SCHEMA)
 
     def model(self) -> dict[str, Any]:
         """The version that answers, and how it was judged."""
-        return self._ask("GET", "/model")
+        return self._ask("GET", "/model", MODEL)
 
     def predict(self, wine: Measured, purpose: Purpose = "user", assumed: Collection[str] = ()) -> dict[str, Any]:
         """Score, interval, grade and warnings of one wine, of which `assumed` was not measured."""
         marks = {"X-Wine-Assumed": ",".join(assumed)} if assumed else {}
-        return self._ask("POST", "/predict", wine, {"X-Wine-Purpose": purpose} | marks)
+        return self._ask("POST", "/predict", PREDICTION, wine, {"X-Wine-Purpose": purpose} | marks)
 
     def explain(self, wine: Measured) -> dict[str, Any]:
         """How far each measurement moved the score."""
-        return self._ask("POST", "/explain", wine)
+        return self._ask("POST", "/explain", EXPLANATION, wine)
 
-    def predict_table(self, content: bytes, kind: str, said: Mapping[str, str]) -> dict[str, Any]:
-        """The answers for a file, row by row, and what is wrong with which cell; `said` is what it does not say."""
-        headers = {"Content-Type": kind}
-        return self._json(self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE))
+    def predict_table(self, content: bytes, kind: str, said: Mapping[str, str], category: str) -> dict[str, Any]:
+        """The answers for a file, each row as `Scored`, and what is wrong with which cell.
+
+        `said` is what the file does not say, `category` what its wines differ in.
+        """
+        answer = self._send_table(content, said, {"Content-Type": kind})
+        return self._json(answer, TABLE_ANSWER, partial(_scored, category))
 
     def table_with_answers(self, content: bytes, kind: str, said: Mapping[str, str]) -> bytes:
         """The file itself with answers behind its columns; asked for again, so it counts as nobody's question."""
         headers = {"Content-Type": kind, "Accept": "text/csv", "X-Wine-Purpose": "check"}
-        answer = self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE)
+        answer = self._send_table(content, said, headers)
         if not answer.is_success:
-            self._json(answer)
+            self._json(answer, ())
+        if not answer.headers.get("content-type", "").startswith("text/csv"):
+            raise self._somebody_else(answer)
         return answer.content
+
+    def _send_table(self, content: bytes, said: Mapping[str, str], headers: Mapping[str, str]) -> httpx.Response:
+        return self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE)
 
     def predict_batch(self, wines: Sequence[Measured]) -> dict[str, Any]:
         """The answers for many wines that nobody has, in order."""
-        return self._ask("POST", "/predict/batch", {"wines": list(wines)}, {"X-Wine-Purpose": "what_if"})
+        headers = {"X-Wine-Purpose": "what_if"}
+        return self._ask("POST", "/predict/batch", ("predictions",), {"wines": list(wines)}, headers)
 
     def predict_each(self, wines: Sequence[Measured]) -> list[dict[str, Any] | list[Problem]]:
         """The answer for each wine, or the rules that it breaks: the wines that break none are asked about again."""
@@ -132,36 +169,52 @@ class Client:
         return [found[row] for row in range(len(wines))]
 
     def _ask(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        needed: Collection[str],
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        return self._json(self._send(method, path, {}, json=body, headers=headers))
+        return self._json(self._send(method, path, {}, json=body, headers=headers), needed)
 
     def _send(self, method: str, path: str, query: Mapping[str, str], **request: Any) -> httpx.Response:
         try:
             return self._http.request(method, path, params=query, **request)
         except httpx.TimeoutException:
             raise Unreachable(
-                f"The wine service at {self.address} is not answering in time.",
-                "It may be busy or starting: wait a moment and try again.",
+                "The wine service is not answering in time.",
+                f"It may be busy or starting. {BY_ITSELF}",
+                f"{self.address} does not answer in time",
             ) from None
-        except httpx.HTTPError:
-            raise self._nobody() from None
+        except httpx.HTTPError as error:
+            variables = ", ".join(["WINE_API_URL", *_on_the_way(self.address)])
+            raise Unreachable(
+                "The wine service is not answering.",
+                BY_ITSELF,
+                f"no wine service at {self.address} ({error}): start it with `make serve`, or correct {variables}",
+            ) from None
 
-    def _nobody(self) -> Unreachable:
-        variables = ", ".join(["WINE_API_URL", *_on_the_way(self.address)])
-        return Unreachable(
-            f"There is no wine service at {self.address}.",
-            f"Start it with `make serve`, or correct {variables}. This page recovers by itself.",
-        )
-
-    def _json(self, answer: httpx.Response) -> dict[str, Any]:
+    def _json(self, answer: httpx.Response, needed: Collection[str], hook: Any = None) -> dict[str, Any]:
+        """What was answered, where it holds what is needed; `hook` makes something smaller of each object in it."""
         try:
-            content = answer.json()
+            content = answer.json(object_hook=hook if answer.is_success else None)
         except ValueError:
-            raise self._nobody() from None
-        if answer.is_success and isinstance(content, dict):
+            raise self._somebody_else(answer) from None
+        if not isinstance(content, dict) or (answer.is_success and not content.keys() >= {*needed}):
+            raise self._somebody_else(answer)
+        if answer.is_success:
             return content
-        raise _failure(answer.status_code, content if isinstance(content, dict) else {})
+        raise _failure(answer.status_code, content)
+
+    def _somebody_else(self, answer: httpx.Response) -> Unreachable:
+        kind = answer.headers.get("content-type", "nothing that it names")
+        return Unreachable(
+            "Something else than the wine service is answering.",
+            "This page goes on by itself as soon as the service does.",
+            f"{self.address} answers with status {answer.status_code} and {kind}, which is no answer of the wine "
+            "service: correct WINE_API_URL, or what stands between",
+        )
 
 
 def _connection(address: str, **given: Any) -> httpx.Client:
@@ -206,16 +259,27 @@ def _is_here(host: str) -> bool:
     return place.is_loopback or place.is_unspecified
 
 
+def _scored(category: str, content: dict[str, Any]) -> Any:
+    """A row's answer in short; any other object of the answer as it is."""
+    if not content.keys() >= {"row", "quality"}:
+        return content
+    interval, warnings = content["interval"], "; ".join(each["message"] for each in content["warnings"])
+    score, good = content["quality"], content["at_least_7"]
+    return Scored(content["row"], content[category], score, interval["low"], interval["high"], good, warnings)
+
+
 def _failure(status: int, content: dict[str, Any]) -> ApiError:
-    sentence = str(content.get("detail") or f"The service answered with status {status}.")
+    sentence = str(content.get("detail") or f"the service answered with status {status}")
     match status:
         case 401 | 403:
-            return WrongKey("The wine service wants another key.", "Set WINE_API_KEY to the key of the service.")
+            reason = "the service wants another key: set WINE_API_KEY to it"
+            return WrongKey("The wine service does not let this page in.", TELL, reason)
         case 400 | 413 | 415 | 422:
             return Refused(sentence, content.get("errors", []), content.get("candidates", {}))
         case 503:
-            return NotReady("The wine service has no model to answer with yet.", sentence)
+            return NotReady("The wine service has no model to answer with yet.", BY_ITSELF, sentence)
         case 404:
-            return Unreachable("This address answers, but it is no wine service.", "Correct WINE_API_URL.")
+            reason = "this address answers, but it is no wine service: correct WINE_API_URL"
+            return Unreachable("Something else than the wine service is answering.", TELL, reason)
         case _:
-            return ApiError("The wine service failed.", f"{sentence} Try again; if it stays, tell the operator.")
+            return ApiError("The wine service failed.", f"Try again. {TELL}", sentence)

@@ -48,11 +48,14 @@ def test_this_machine_is_asked_directly(api: str, variables: dict[str, str], mon
         assert client.schema()["fields"]
 
 
-def test_broken_way_to_another_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the variable, on the page."""
+def test_broken_way_to_another_machine_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the variable, in the log; a visitor is told no variables."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.setenv("WINE_API_URL", "http://api.example.org")
-    assert "This page is not set up: ALL_PROXY" in text(opened())
+    assert "This page is not set up yet" in text(opened())
+    assert "ALL_PROXY" in caplog.text
 
 
 def test_bad_rows_among_many_are_all_found(api: str) -> None:
