@@ -40,6 +40,7 @@ MAX_UNPACKED: Final = 30_000_000  # bytes of an .xlsx, which is a zip
 TOLD_FAULTS: Final = 100
 REFERENCE: Final = "reference"  # a column with the caller's own names
 HEADER_WITHIN: Final = 20  # rows: titles may stand above the column names
+HEADER_LENGTH: Final = 100_000  # characters that column names may have together; the csv module reads no longer cells
 NOT_MEASURED: Final = frozenset((
     *("", "-", "--", "–", "—", ".", "?", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nil", "nd", "n.d.", "nm"),
     *("n.m.", "not measured", "not determined", "not tested", "not analysed", "not analyzed", "missing", "pending"),
@@ -160,7 +161,7 @@ def _decoded(content: bytes) -> tuple[str, str]:
 
 def _delimiter(text: str) -> str:
     """What separates the column names: what makes most of them known, in one of the first rows."""
-    lines = [line for line in text.splitlines() if line.strip()][:HEADER_WITHIN]
+    lines = [line[:HEADER_LENGTH] for line in text.splitlines() if line.strip()][:HEADER_WITHIN]
 
     def known(delimiter: str) -> tuple[int, int]:
         heads = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]

@@ -17,6 +17,8 @@ SENTENCES: Final = {
     "coverage": "The stated range held the true grade for **{value:.0%}** of them ({low:.0%} to {high:.0%}).",
     "r2": "The measurements explain **{value:.0%}** of what makes grades differ ({low:.0%} to {high:.0%}); the rest is "
     "taste, and tasters disagree.",
+    "rps_skill": "The chance that it gives each grade is **{value:.0%}** closer to what tasters said than the guess of "
+    "somebody who knows only the colour ({low:.0%} to {high:.0%}).",
 }
 HOLDS: Final = {"holds": "yes", "fails": "no", "hold": "undecided", "not shown": "not shown"}
 

@@ -2,7 +2,9 @@
 
 import socket
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -29,6 +31,42 @@ def test_another_service_at_the_address_is_said(tmp_path: Path) -> None:
         pytest.raises(Unreachable),
     ):
         client.schema()
+
+
+SOMEBODY_ELSE = {
+    "an empty object": (200, "application/json", b"{}"),
+    "a list": (200, "application/json", b"[1]"),
+    "a proxy's page": (200, "text/html", b"<html>Sign in</html>"),
+    "a proxy's apology": (502, "text/html", b"<html>Bad gateway</html>"),
+    "another service's refusal": (500, "application/json", b'"no"'),
+}
+
+
+@pytest.mark.parametrize(("status", "kind", "body"), SOMEBODY_ELSE.values(), ids=SOMEBODY_ELSE)
+def test_what_is_no_answer_of_the_service_is_one_calm_sentence(
+    status: int, kind: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever answers in its place."""
+
+    class Somebody(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Somebody) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("WINE_API_URL", f"http://127.0.0.1:{server.server_port}")
+        page = opened()
+        server.shutdown()
+    assert not page.exception
+    (told,) = [each.value for each in page.error]
+    assert told.startswith("**Something else than the wine service is answering.** This page goes on by itself")
 
 
 AWAY = {
