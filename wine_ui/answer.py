@@ -94,7 +94,7 @@ def headline(schema: Schema, found: Assessment) -> None:
         )
         st.metric(told, f"{found.low:.1f} to {found.high:.1f}", width="content")
         if found.vouched:
-            st.metric("7 or better", f"{prediction['at_least_7']:.0%}", width="content")
+            st.metric("7 or better", words.percent(prediction["at_least_7"]), width="content")
     if found.unlike:
         more = f" And {len(found.unlike) - 2} more." if len(found.unlike) > 2 else ""
         st.warning(f"{'. '.join(found.unlike[:2])}.{more} How often such wines lie in the range is not known.")

@@ -9,6 +9,7 @@ import streamlit as st
 from wine_ui import connection, sheet
 from wine_ui.assessment import Assessment, assess
 from wine_ui.client import ApiError, Schema
+from wine_ui.words import percent
 
 PREFIX: Final = "beside."  # of a kept wine's measurements in the address
 
@@ -89,7 +90,7 @@ def table(schema: Schema, this: Assessment, other: Assessment) -> pd.DataFrame:
     rows = [("Score", *(f"{each.prediction['quality']:.1f}" for each in (this, other)))]
     rows.append(("Range", *(f"{each.low:.1f} to {each.high:.1f}" for each in (this, other))))
     if this.vouched and other.vouched:
-        rows.append(("7 or better", *(f"{each.prediction['at_least_7']:.0%}" for each in (this, other))))
+        rows.append(("7 or better", *(percent(each.prediction["at_least_7"]) for each in (this, other))))
     for field in (schema["category"], *schema["fields"]):
         name, unit = field["name"], field.get("unit")
         pair = [cell(each, name) for each in (this, other)]

@@ -117,21 +117,24 @@ def curve(points: Sequence[tuple[float, float | None]], label: str, unit: str, v
     )
 
 
-def histogram(scores: pd.Series) -> None:
+def histogram(found: pd.Series) -> None:
     """How many wines of a file have which score: counted here, so that a browser need not hold every wine for it."""
-    counts = (scores // 0.25 * 0.25).value_counts().sort_index()
+    counts = (found // 0.25 * 0.25).value_counts().sort_index()
     table = pd.DataFrame({"from": counts.index, "to": counts.index + 0.25, "wines": counts.to_numpy()})
-    axis = alt.Y("wines:Q", title="Wines", axis=alt.Axis(tickMinStep=1))
+    axis, scores = (
+        alt.Y("wines:Q", title="Wines", axis=alt.Axis(tickMinStep=1)),
+        alt.Axis(tickMinStep=0.5, format=".1f"),
+    )
     tooltip = [alt.Tooltip("from:Q", title="Score from"), alt.Tooltip("wines:Q", title="Wines")]
     chart = (
         alt.Chart(table)
         .mark_bar(color=WINE)
-        .encode(alt.X("from:Q", bin="binned", title="Score"), alt.X2("to:Q"), axis, tooltip=tooltip)
+        .encode(alt.X("from:Q", bin="binned", title="Score", axis=scores), alt.X2("to:Q"), axis, tooltip=tooltip)
         .properties(title="Scores of this file")
     )
     st.altair_chart(
         chart,
         width="stretch",
         height=260,
-        alt=f"Histogram of {len(scores)} scores from {scores.min():.1f} to {scores.max():.1f}",
+        alt=f"Histogram of {len(found)} scores from {found.min():.1f} to {found.max():.1f}",
     )

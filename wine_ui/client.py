@@ -7,17 +7,21 @@ ApiError
 └── Refused       the wines break a rule; `problems` says which
 """
 
+import io
 import ipaddress
 import os
 import re
 import ssl
+import sys
 import urllib.request
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 import httpx
 
+from wine_ui import stream
 from wine_ui.settings import Settings, SettingsError
 
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
@@ -25,6 +29,8 @@ UNUSABLE: Final = (ImportError, OSError, ValueError, httpx.InvalidURL)  # what h
 
 TABLE: Final = 60.0  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
+
+COMBINATION: Final = "all together"  # what is unlike any seen where no single measurement is
 
 Purpose = Literal["user", "what_if", "check"]  # of a question: only a user's own counts as somebody's wine
 Schema = Mapping[str, Any]
@@ -63,7 +69,7 @@ class Scored(NamedTuple):
     low: float
     high: float
     good: float  # the share of such wines that is graded 7 or better
-    warnings: str
+    unlike: str  # the measurements that are unlike any seen, or COMBINATION, or nothing
 
 
 class ApiError(Exception):
@@ -101,8 +107,8 @@ class Client:
     def __init__(self, settings: Settings, patience: float = 10.0) -> None:
         self.address = str(settings.api_url).rstrip("/")
         headers = {"X-API-Key": settings.api_key.get_secret_value().rstrip()} if settings.api_key else {}
-        limits = httpx.Timeout(patience, connect=3.0)
-        self._http = _connection(self.address, headers=headers, timeout=limits)
+        self._patience = httpx.Timeout(patience, connect=3.0)
+        self._http = _connection(self.address, headers=headers)
 
     def close(self) -> None:
         """Close its connections."""
@@ -130,21 +136,23 @@ class Client:
 
         `said` is what the file does not say, `category` what its wines differ in.
         """
-        answer = self._send_table(content, said, {"Content-Type": kind})
-        return self._json(answer, TABLE_ANSWER, partial(_scored, category))
+        with self._asked("POST", "/predict/table", said, content=content, headers={"Content-Type": kind}) as answer:
+            if answer.is_success:
+                return self._read(answer, TABLE_ANSWER, stream.read, answer.iter_text(), partial(_scored, category))
+            answer.read()
+        return self._json(answer, TABLE_ANSWER)
 
     def table_with_answers(self, content: bytes, kind: str, said: Mapping[str, str]) -> bytes:
         """The file itself with answers behind its columns; asked for again, so it counts as nobody's question."""
         headers = {"Content-Type": kind, "Accept": "text/csv", "X-Wine-Purpose": "check"}
-        answer = self._send_table(content, said, headers)
-        if not answer.is_success:
-            self._json(answer, ())
-        if not answer.headers.get("content-type", "").startswith("text/csv"):
-            raise self._somebody_else(answer)
-        return answer.content
-
-    def _send_table(self, content: bytes, said: Mapping[str, str], headers: Mapping[str, str]) -> httpx.Response:
-        return self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE)
+        with self._asked("POST", "/predict/table", said, content=content, headers=headers) as answer:
+            if answer.is_success and answer.headers.get("content-type", "").startswith("text/csv"):
+                file = io.BytesIO()  # `read` would hold it twice
+                file.writelines(answer.iter_bytes())
+                return file.getvalue()
+            answer.read()
+        self._json(answer, ())
+        raise self._somebody_else(answer)
 
     def predict_batch(self, wines: Sequence[Measured]) -> dict[str, Any]:
         """The answers for many wines that nobody has, in order."""
@@ -176,11 +184,18 @@ class Client:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        return self._json(self._send(method, path, {}, json=body, headers=headers), needed)
+        with self._asked(method, path, {}, self._patience, json=body, headers=headers) as answer:
+            answer.read()
+        return self._json(answer, needed)
 
-    def _send(self, method: str, path: str, query: Mapping[str, str], **request: Any) -> httpx.Response:
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, query: Mapping[str, str], timeout: httpx.Timeout | float = TABLE, **request: Any
+    ) -> Iterator[httpx.Response]:
+        """The answer, of which nothing but the head has been read."""
         try:
-            return self._http.request(method, path, params=query, **request)
+            with self._http.stream(method, path, params=query, timeout=timeout, **request) as answer:
+                yield answer
         except httpx.TimeoutException:
             raise Unreachable(
                 "The wine service is not answering in time.",
@@ -195,17 +210,24 @@ class Client:
                 f"no wine service at {self.address} ({error}): start it with `make serve`, or correct {variables}",
             ) from None
 
-    def _json(self, answer: httpx.Response, needed: Collection[str], hook: Any = None) -> dict[str, Any]:
-        """What was answered, where it holds what is needed; `hook` makes something smaller of each object in it."""
+    def _json(self, answer: httpx.Response, needed: Collection[str]) -> dict[str, Any]:
+        """What was answered, where it holds what is needed."""
+        content = self._read(answer, needed, answer.json)
+        if answer.is_success:
+            return content
+        raise _failure(answer.status_code, content)
+
+    def _read(
+        self, answer: httpx.Response, needed: Collection[str], read: Callable[..., Any], *given: Any
+    ) -> dict[str, Any]:
+        """The JSON object in an answer of the service; of nobody else's."""
         try:
-            content = answer.json(object_hook=hook if answer.is_success else None)
+            content = read(*given)
         except ValueError:
             raise self._somebody_else(answer) from None
         if not isinstance(content, dict) or (answer.is_success and not content.keys() >= {*needed}):
             raise self._somebody_else(answer)
-        if answer.is_success:
-            return content
-        raise _failure(answer.status_code, content)
+        return content
 
     def _somebody_else(self, answer: httpx.Response) -> Unreachable:
         kind = answer.headers.get("content-type", "nothing that it names")
@@ -259,13 +281,13 @@ def _is_here(host: str) -> bool:
     return place.is_loopback or place.is_unspecified
 
 
-def _scored(category: str, content: dict[str, Any]) -> Any:
-    """A row's answer in short; any other object of the answer as it is."""
-    if not content.keys() >= {"row", "quality"}:
-        return content
-    interval, warnings = content["interval"], "; ".join(each["message"] for each in content["warnings"])
-    score, good = content["quality"], content["at_least_7"]
-    return Scored(content["row"], content[category], score, interval["low"], interval["high"], good, warnings)
+def _scored(category: str, row: dict[str, Any]) -> Scored:
+    """A row's answer in short."""
+    interval, unlike = row["interval"], ",".join(each["field"] or "" for each in row["warnings"])
+    unlike = sys.intern(unlike or COMBINATION) if row["warnings"] else ""
+    return Scored(
+        row["row"], row[category], row["quality"], interval["low"], interval["high"], row["at_least_7"], unlike
+    )
 
 
 def _failure(status: int, content: dict[str, Any]) -> ApiError:

@@ -14,6 +14,7 @@ from wine_ui.words import named
 
 MEGABYTES: Final = 10
 FEW: Final = 5  # best and worst wines
+UNLIKE: Final = "unlike known wines in"
 FIGURES: Final = {
     **{each: st.column_config.NumberColumn(format="%.2f") for each in ("score", "low", "high")},
     "7 or better": st.column_config.NumberColumn(format="percent"),
@@ -57,9 +58,18 @@ def answer(given: Any, schema: Schema) -> None:
         with st.spinner(f"Scoring {given.name} ({given.size / 1e6:.1f} MB) …", show_time=True):
             found = connection.client().predict_table(given.getvalue(), kind(given.name), said, name)
         rows = pd.DataFrame(found.pop("rows"), columns=Scored._fields)
+        rows["unlike"] = rows["unlike"].map({names: in_labels(names, schema) for names in rows["unlike"].unique()})
         state.scored = (key, found, rows)
     _, found, rows = state.scored
+    if said:
+        st.button("Say again what the file does not", on_click=state.pop, args=("said_of",), icon=":material/help:")
     result(found, rows, schema, given.name, partial(with_answers, given, said))
+
+
+def in_labels(names: str, schema: Schema) -> str:
+    """Measurements as people call them."""
+    labels = {field["name"]: field["label"] for field in schema["fields"]}
+    return ", ".join(labels.get(name, name) for name in names.split(","))
 
 
 def columns(schema: Schema) -> pd.DataFrame:
@@ -81,7 +91,7 @@ def ask(candidates: Mapping[str, list[str]], schema: Schema, given: Any) -> None
     chosen: dict[str, str | None] = {}
     for name, among in candidates.items():
         whole = {f"all are {each}": each for each in schema["colors"]} if name == category else {}
-        choice = st.selectbox(f"Where does {labels[name]} stand?", [*whole, *among], index=None, key=f"said {name}")
+        choice = st.selectbox(f"Which column holds {labels[name]}?", [*whole, *among], index=None, key=f"said {name}")
         chosen[name if choice in whole else f"column.{name}"] = whole.get(choice or "", choice)
     if all(chosen.values()):
         st.session_state.said, st.session_state.said_of = chosen, given.file_id
@@ -97,7 +107,7 @@ def result(found: Mapping[str, Any], rows: pd.DataFrame, schema: Schema, name: s
     """What came of the file: a summary on top, then the download, what was refused, and every row."""
     counts = found["summary"]
     bad = f" {counts['refused']:,} could not be." if counts["refused"] else ""
-    unusual = int((rows["warnings"] != "").sum())
+    unusual = int((rows["unlike"] != "").sum())
     odd = f" {unusual:,} are unlike the wines that the model knows: their scores are extrapolations." if unusual else ""
     st.markdown(f"**{counts['scored']:,} of {counts['rows']:,} wines scored.**{bad}{odd}")
     st.download_button(
@@ -109,7 +119,8 @@ def result(found: Mapping[str, Any], rows: pd.DataFrame, schema: Schema, name: s
         icon=":material/download:",
     )
     st.caption("Your own file, with the answers behind its columns: each row has its score, or why it has none.")
-    table = rows.rename(columns={"category": schema["category"]["name"], "good": "7 or better"})
+    table = rows.rename(columns={"category": schema["category"]["label"], "good": "7 or better", "unlike": UNLIKE})
+    table["7 or better"] = table["7 or better"].round(2)
     if not rows.empty:
         charts.histogram(rows["score"])
         extremes(table)
@@ -130,7 +141,7 @@ def extremes(table: pd.DataFrame) -> None:
     ):
         with column:
             st.header(f"The five {title}", anchor=False)
-            shown = few[["row", few.columns[1], "score", "low", "high", "warnings"]]
+            shown = few[["row", few.columns[1], "score", "low", "high", UNLIKE]]
             st.dataframe(shown, hide_index=True, width="stretch", column_config=FIGURES)
 
 

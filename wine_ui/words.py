@@ -62,6 +62,15 @@ def nearest(share: float) -> str:
     return min(SHARES, key=lambda each: abs(each[0] - share))[1]
 
 
+def percent(share: float) -> str:
+    """A share in whole per cents, but never as certain as that makes it look.
+
+    >>> percent(0.004), percent(0.26), percent(0.999)
+    ('under 1%', '26%', 'over 99%')
+    """
+    return "under 1%" if share < 0.005 else "over 99%" if share > 0.995 else f"{share:.0%}"
+
+
 def article(grade: int) -> str:
     """A grade with its article.
 

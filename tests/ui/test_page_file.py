@@ -39,7 +39,7 @@ def test_color_that_the_file_does_not_say_is_asked_for() -> None:
     page.selectbox(key="said color").select("all are white").run()
     assert not page.exception
     assert "**5 of 5 wines scored.**" in text(page)
-    assert set(page.dataframe[-1].value["color"]) == {"white"}
+    assert set(page.dataframe[-1].value["Colour"]) == {"white"}
 
 
 @pytest.mark.usefixtures("connected")

@@ -1,9 +1,11 @@
 """The verdict in words: as sure as the model is of such wines, and no surer."""
 
+import doctest
 from typing import Any
 
 import pytest
 
+from wine_ui import words
 from wine_ui.assessment import Assessment
 from wine_ui.words import verdict
 
@@ -53,3 +55,8 @@ SAID = {
 def test_verdict_is_one_sentence(answer: Assessment, sentence: str) -> None:
     """The likeliest grade, how many such wines are good, what speaks for it; what was assumed speaks for nothing."""
     assert verdict(SCHEMA, answer) == sentence
+
+
+def test_examples_are_true() -> None:
+    """Those in the docstrings."""
+    assert doctest.testmod(words).failed == 0
