@@ -104,14 +104,11 @@ def headline(schema: Schema, found: Assessment) -> None:
 
 def paper(schema: Schema, found: Assessment) -> None:
     """The measurements, as they are printed beneath the answer."""
-    cells = [(each["label"], found.wine[each["name"]], "") for each in (schema["category"],)]
-    cells += [(each["label"], found.wine[each["name"]], each["unit"]) for each in schema["fields"]]
-    missing = {each["label"] for each in schema["fields"] if each["name"] in found.assumed}
-    lines = [
-        f"{label}: **{shown(value)}** {unit}".rstrip() + (" (assumed)" if label in missing else "")
-        for label, value, unit in cells
-    ]
-    st.markdown("**The measurements**\n\n" + "\n".join(f"- {line}" for line in lines))
+    lines = ["**The measurements**", ""]
+    for field in (schema["category"], *schema["fields"]):
+        unit, assumed = field.get("unit", ""), " (assumed)" if field["name"] in found.assumed else ""
+        lines.append(f"- {field['label']}: **{shown(found.wine[field['name']])}** {unit}".rstrip() + assumed)
+    st.markdown("\n".join(lines))
 
 
 def assumptions(schema: Schema, found: Assessment) -> None:

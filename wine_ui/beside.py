@@ -24,6 +24,9 @@ class Kept(NamedTuple):
 def arrive(schema: Schema, given: Mapping[str, str]) -> None:
     """Keep the wine that the address names, if it names one that can be scored."""
     texts = {name.removeprefix(PREFIX): text for name, text in given.items() if name.startswith(PREFIX)}
+    kept: Kept | None = st.session_state.get("kept")
+    if kept and kept.texts == texts:
+        return
     category = texts.get(schema["category"]["name"], "")
     numbers, problems = sheet.read(schema, texts)
     st.session_state.kept = None

@@ -4,7 +4,7 @@ import streamlit as st
 
 from wine_ui import answer, beside, connection, form, sheet
 from wine_ui.assessment import assess
-from wine_ui.client import ApiError, Refused, Schema
+from wine_ui.client import ApiError, Purpose, Refused, Schema
 from wine_ui.words import named
 
 
@@ -13,7 +13,7 @@ def show() -> None:
     schema = connection.schema()
     if sheet.prepare(schema):
         beside.arrive(schema, st.query_params.to_dict())
-        submit(schema)
+        submit(schema, "what_if" if sheet.went_back() else "user")  # what one goes back to was asked about before
     st.title("How good is this wine?", anchor=False)
     with st.container(key="intro"):
         st.markdown(
@@ -30,7 +30,7 @@ def show() -> None:
         answer.show(schema, submit)
 
 
-def submit(schema: Schema) -> None:
+def submit(schema: Schema, purpose: Purpose = "user") -> None:
     """Ask the API about the wine on the form; what comes of it is kept for this visitor."""
     state = st.session_state
     sheet.point(schema)
@@ -41,7 +41,7 @@ def submit(schema: Schema) -> None:
     if problems or not numbers:
         return
     try:
-        state.answer = assess(connection.client(), schema, sheet.category(schema), numbers)
+        state.answer = assess(connection.client(), schema, sheet.category(schema), numbers, purpose)
     except Refused as refused:
         said = {problem["field"] or "": problem["message"] for problem in refused.problems}
         state.problems = {name: named(message, schema) for name, message in said.items()}
