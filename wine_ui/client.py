@@ -8,12 +8,7 @@ ApiError
 """
 
 import io
-import ipaddress
-import os
-import re
-import ssl
 import sys
-import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -22,12 +17,10 @@ from typing import Any, Final, Literal, NamedTuple, TypedDict
 import httpx
 
 from wine_ui import stream
-from wine_ui.settings import Settings, SettingsError
+from wine_ui.settings import Settings
+from wine_ui.way import connect, on_the_way
 
-CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-UNUSABLE: Final = (ImportError, OSError, ValueError, httpx.InvalidURL)  # what httpx says of such variables
-
-TABLE: Final = 60.0  # seconds that the largest table may take
+TABLE: Final = httpx.Timeout(60.0, connect=3.0)  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
 
 COMBINATION: Final = "all together"  # what is unlike any seen where no single measurement is
@@ -38,14 +31,8 @@ Measured = Mapping[str, float | str]
 
 BY_ITSELF: Final = "This page goes on by itself as soon as it does."
 TELL: Final = "If it stays, tell whoever runs this page: its log says why."
-SCHEMA: Final = (
-    "fields",
-    "colors",
-    "target",
-    "presets",
-    "distribution",
-    "model_version",
-)  # what a page cannot do without
+# What the page cannot do without in each answer: where it is missing, something else answered.
+SCHEMA: Final = ("fields", "colors", "target", "presets", "distribution", "model_version")
 MODEL: Final = ("model_version", "metadata", "promotion", "evaluation", "dataset", "commit", "card", "dataset_card")
 PREDICTION: Final = ("quality", "interval", "grade", "probabilities", "at_least_7", "warnings", "model_version")
 EXPLANATION: Final = ("quality", "typical", "contributions")
@@ -108,7 +95,7 @@ class Client:
         self.address = str(settings.api_url).rstrip("/")
         headers = {"X-API-Key": settings.api_key.get_secret_value().rstrip()} if settings.api_key else {}
         self._patience = httpx.Timeout(patience, connect=3.0)
-        self._http = _connection(self.address, headers=headers)
+        self._http = connect(self.address, headers=headers)
 
     def close(self) -> None:
         """Close its connections."""
@@ -190,7 +177,7 @@ class Client:
 
     @contextmanager
     def _asked(
-        self, method: str, path: str, query: Mapping[str, str], timeout: httpx.Timeout | float = TABLE, **request: Any
+        self, method: str, path: str, query: Mapping[str, str], timeout: httpx.Timeout = TABLE, **request: Any
     ) -> Iterator[httpx.Response]:
         """The answer, of which nothing but the head has been read."""
         try:
@@ -203,7 +190,7 @@ class Client:
                 f"{self.address} does not answer in time",
             ) from None
         except httpx.HTTPError as error:
-            variables = ", ".join(["WINE_API_URL", *_on_the_way(self.address)])
+            variables = ", ".join(["WINE_API_URL", *on_the_way(self.address)])
             raise Unreachable(
                 "The wine service is not answering.",
                 BY_ITSELF,
@@ -237,48 +224,6 @@ class Client:
             f"{self.address} answers with status {answer.status_code} and {kind}, which is no answer of the wine "
             "service: correct WINE_API_URL, or what stands between",
         )
-
-
-def _connection(address: str, **given: Any) -> httpx.Client:
-    """A client that asks this very machine without any proxy, and others as the environment says."""
-    variables = _on_the_way(address)
-    secure = address.startswith("https:")
-    try:
-        certificates = (
-            True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )  # httpx would read files for http, too
-        way = httpx.HTTPTransport(verify=certificates, proxy=_proxy(address))
-        return httpx.Client(base_url=address, transport=way, **given)
-    except UNUSABLE as error:
-        raise SettingsError(f"{' or '.join(variables)} cannot be used ({error}): correct or unset it") from None
-
-
-def _proxy(address: str) -> str | None:
-    """The proxy that the environment names for the address; httpx cannot read every NO_PROXY that others can."""
-    url, named = httpx.URL(address), urllib.request.getproxies_environment()
-    proxy = named.get(url.scheme) or named.get("all")
-    direct = {"no": re.sub(r"\*(?=\.)|[\[\]]", "", named.get("no", ""))}
-    passed_by = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
-    if proxy is None or _is_here(url.host) or passed_by(url.host, direct):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _on_the_way(address: str) -> list[str]:
-    """The variables that decide how the address is reached."""
-    url = httpx.URL(address)
-    names = [] if _is_here(url.host) else [f"{url.scheme.upper()}_PROXY", "ALL_PROXY", "NO_PROXY"]
-    names += CERTIFICATES if url.scheme == "https" else []
-    return [each for name in names for each in (name, name.lower()) if os.environ.get(each)]
-
-
-def _is_here(host: str) -> bool:
-    """Whether a host is this very machine."""
-    try:
-        place = ipaddress.ip_address(host)
-    except ValueError:
-        return f".{host.rstrip('.')}".endswith(".localhost")
-    return place.is_loopback or place.is_unspecified
 
 
 def _scored(category: str, row: dict[str, Any]) -> Scored:
