@@ -498,6 +498,9 @@ def test_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
 def test_keyboard_is_never_behind_what_sticks(visit: Visit) -> None:
     """On a phone, tab by tab through the whole page: where the focus is can be seen."""
     page = visit(size=PHONE)
+    expect(page.get_by_text("Answered by model v0")).to_be_visible()
+    expect(page.locator(".stVegaLiteChart svg")).to_have_count(3)
+    settled(page)
     reached: list[str] = []
     while len(reached) < 100:
         page.keyboard.press("Tab")
