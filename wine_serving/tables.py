@@ -42,6 +42,7 @@ REFERENCE: Final = "reference"  # a column with the caller's own names
 PREDICTION: Final = "prediction_id"
 SCORED: Final = frozenset(("score", "low", "high", PREDICTION))  # columns of a table that this service has scored
 HEADER_WITHIN: Final = 20  # rows: titles may stand above the column names
+HEADER_LENGTH: Final = 100_000  # characters that column names may have together; the csv module reads no longer cells
 NOT_MEASURED: Final = frozenset((
     *("", "-", "--", "–", "—", ".", "?", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nil", "nd", "n.d.", "nm"),
     *("n.m.", "not measured", "not determined", "not tested", "not analysed", "not analyzed", "missing", "pending"),
@@ -197,7 +198,7 @@ def _decoded(content: bytes) -> tuple[str, str]:
 
 def _delimiter(text: str) -> str:
     """What separates the column names: what makes most of them known, in one of the first rows."""
-    lines = [line for line in text.splitlines() if line.strip()][:HEADER_WITHIN]
+    lines = [line[:HEADER_LENGTH] for line in text.splitlines() if line.strip()][:HEADER_WITHIN]
 
     def known(delimiter: str) -> tuple[int, int]:
         heads = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]

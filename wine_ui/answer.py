@@ -1,17 +1,15 @@
-"""The answer: score, range and grade, and what stands behind them; or why there is none."""
+"""The answer: a verdict in words, score and range, and what stands behind them; or why there is none."""
 
 from collections.abc import Callable
-from typing import Final
 
 import pandas as pd
 import streamlit as st
 
-from wine_ui import charts, connection, oenology, sheet
+from wine_ui import beside, charts, claims, connection, oenology, sheet, words
 from wine_ui.assessment import Assessment, what_if
+from wine_ui.beside import shown
 from wine_ui.client import ApiError, Schema
 from wine_ui.recovery import excuse
-
-NEAREST: Final = "The nearest whole grade, and for how many of such wines it is the one that tasters gave."
 
 
 def show(schema: Schema, submit: Callable[[Schema], None]) -> None:
@@ -20,36 +18,57 @@ def show(schema: Schema, submit: Callable[[Schema], None]) -> None:
         found = standing(schema, submit)
     if found is None:
         return
-    for warning in found.warnings(None):
-        st.warning(warning)
+    with st.container(key="stale" if outdated(schema, found) else "fresh"):
+        behind(schema, found)
+
+
+def behind(schema: Schema, found: Assessment) -> None:
+    """What stands behind the figures."""
     prediction = found.prediction
-    counts = schema["distribution"][found.category]
-    charts.distribution(counts, found.category, prediction["quality"], found.low, found.high, schema["target"])
-    assumptions(schema, found)
-    why(schema, found)
-    curve(schema, found)
+    charts.grades(
+        prediction["probabilities"] if found.vouched else None,
+        schema["distribution"][found.category],
+        *(found.category, prediction["quality"], found.low, found.high, schema["target"]),
+    )
+    if found.vouched:
+        for sentence in claims.extremes(connection.model(), prediction):
+            st.caption(sentence)
+    with st.container(key="assumptions"):
+        assumptions(schema, found)
+    with st.container(key="paper"):
+        paper(schema, found)
+    with st.container(key="beside"):
+        beside.show(schema, found)
+    with st.container(key="why"):
+        why(schema, found)
+        curve(schema, found)
     facts(found)
-    st.caption(f"Answered by model {prediction['model_version']}. The link in the address bar leads to this wine.")
+    when = f"{found.at:%d %B %Y, %H:%M} UTC"
+    st.caption(
+        f"Answered by model {prediction['model_version']}, {when}. The address in the browser leads to this wine."
+    )
 
 
 def standing(schema: Schema, submit: Callable[[Schema], None]) -> Assessment | None:
-    """Score, interval and grade, and whether they are still those of the form; None where there is nothing to show."""
+    """Verdict and figures, and whether they are still those of the form; None where there is nothing to show."""
     state = st.session_state
     if state.get("failure"):
         excuse(state.failure, lambda: submit(connection.schema()))
         return None
     found: Assessment | None = state.get("answer")
     if found is None and not state.get("problems"):
-        st.info("The score appears here.")
-    if found is not None:
-        headline(found)
+        st.info("The score appears here: type at least one measurement, then press **Score this wine**.")
     if state.get("problems"):
         general = state.problems.get("", "One or more fields cannot be used: each says why.")
         st.error(general, icon=":material/edit:")
     elif found is not None and outdated(schema, found):
-        st.info("The form has changed since this answer: press **Score this wine**.", icon=":material/update:")
-    if found is not None and state.get("moved"):
-        st.info(f"The model was exchanged meanwhile: this is the answer of {found.prediction['model_version']}.")
+        told = "This answer belongs to other measurements than the form's: press **Score this wine**."
+        st.info(told, icon=":material/update:")
+    if found is not None:
+        with st.container(key="stale-figures" if outdated(schema, found) else "figures"):
+            headline(schema, found)
+        if state.get("moved"):
+            st.info(f"The model was exchanged meanwhile: this is the answer of {found.prediction['model_version']}.")
     return found
 
 
@@ -60,18 +79,36 @@ def outdated(schema: Schema, found: Assessment) -> bool:
     return bool(problems) or given != numbers | {schema["category"]["name"]: sheet.category(schema)}
 
 
-def headline(found: Assessment) -> None:
-    """Score, interval and grade."""
+def headline(schema: Schema, found: Assessment) -> None:
+    """The verdict in words, then score and range, and no more than the model knows of such wines."""
     prediction = found.prediction
-    level, grade = f"{prediction['interval']['level']:.0%}", prediction["grade"]
-    told = "Roughly" if found.assumed else f"Range, for {level} of such wines"
-    right = "Nearest whole grade" if found.assumed else f"Grade, right for {grade['share']:.0%}"
+    level = f"{prediction['interval']['level']:.0%}"
+    with st.container(key="verdict"):
+        st.markdown(words.verdict(schema, found))
+    told = (
+        f"Range, for {level} of such wines" if found.vouched else "Range, at the least" if found.unlike else "Roughly"
+    )
     with st.container(horizontal=True, gap="large"):
-        st.metric("Score", f"{prediction['quality']:.1f} of 10", width="content")
+        st.metric(
+            "Score, extrapolated" if found.unlike else "Score", f"{prediction['quality']:.1f} of 10", width="content"
+        )
         st.metric(told, f"{found.low:.1f} to {found.high:.1f}", width="content")
-        st.metric(right, grade["value"], help=None if found.assumed else NEAREST, width="content")
-    if found.assumed:
-        st.caption(f"This is no {level} interval, as not everything was measured.")
+        if found.vouched:
+            st.metric("7 or better", words.percent(prediction["at_least_7"]), width="content")
+    if found.unlike:
+        more = f" And {len(found.unlike) - 2} more." if len(found.unlike) > 2 else ""
+        st.warning(f"{'. '.join(found.unlike[:2])}.{more} How often such wines lie in the range is not known.")
+    elif found.assumed:
+        st.caption(f"This is no {level} range, as not everything was measured.")
+
+
+def paper(schema: Schema, found: Assessment) -> None:
+    """The measurements, as they are printed beneath the answer."""
+    lines = ["**The measurements**", ""]
+    for field in (schema["category"], *schema["fields"]):
+        unit, assumed = field.get("unit", ""), " (assumed)" if field["name"] in found.assumed else ""
+        lines.append(f"- {field['label']}: **{shown(found.wine[field['name']])}** {unit}".rstrip() + assumed)
+    st.markdown("\n".join(lines))
 
 
 def assumptions(schema: Schema, found: Assessment) -> None:
@@ -102,11 +139,6 @@ def why(schema: Schema, found: Assessment) -> None:
         f"From the typical score {found.explanation['typical']:.2f} to this wine's {found.explanation['quality']:.2f}: "
         "the bars add up to the difference."
     )
-
-
-def shown(value: float | str) -> str:
-    """A measurement as one writes it."""
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 def curve(schema: Schema, found: Assessment) -> None:

@@ -7,11 +7,18 @@ import streamlit as st
 from wine_ui import page_file, page_model, page_wine
 from wine_ui.recovery import guarded
 
+HERE = Path(__file__).parent
+
 st.set_page_config(page_title="Wine quality", page_icon="🍷", layout="wide")
-st.html(Path(__file__).with_name("style.css"))
+st.html(HERE / "style.css")
 pages = [
     st.Page(guarded(page_wine.show), title="Score a wine", icon=":material/wine_bar:", url_path="score", default=True),
     st.Page(guarded(page_file.show), title="Score a file", icon=":material/table:", url_path="file"),
     st.Page(guarded(page_model.show), title="About the model", icon=":material/info:", url_path="about"),
 ]
-st.navigation(pages, position="top").run()
+chosen = st.navigation(pages, position="hidden")
+with st.container(key="navigation", horizontal=True):  # Streamlit's own is a sign without words on a phone
+    for page in pages:
+        st.page_link(page)
+st.html(HERE / "page.html", unsafe_allow_javascript=True)
+chosen.run()

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from wine_ui.client import Client, Measured, Schema
+from wine_ui.client import Client, Measured, Purpose, Schema
 
 STEPS: Final = 5  # values between which an assumed measurement is moved
 POINTS: Final = 41  # of a what-if curve
@@ -20,6 +21,24 @@ class Assessment:
     explanation: dict[str, Any]
     assumed: dict[str, float] = field(default_factory=dict)
     spread: dict[str, tuple[float, float]] = field(default_factory=dict)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def unlike(self) -> list[str]:
+        """In which ways the wine is unlike any that the model knows: its score is an extrapolation."""
+        return [warning["message"] for warning in self.prediction["warnings"]]
+
+    @property
+    def vouched(self) -> bool:
+        """Whether what the model says of its own sureness holds for such wines: all measured, and none of it unlike."""
+        return not self.assumed and not self.unlike
+
+    @property
+    def likely(self) -> tuple[int, float]:
+        """The grade that tasters most probably give, and its share of such wines."""
+        shares: dict[str, float] = self.prediction["probabilities"]
+        grade = max(shares, key=shares.__getitem__)
+        return int(grade), shares[grade]
 
     @property
     def low(self) -> float:
@@ -38,12 +57,14 @@ class Assessment:
         return [warning["message"] for warning in self.prediction["warnings"] if warning["field"] == name]
 
 
-def assess(client: Client, schema: Schema, category: str, numbers: Mapping[str, float]) -> Assessment:
+def assess(
+    client: Client, schema: Schema, category: str, numbers: Mapping[str, float], purpose: Purpose = "user"
+) -> Assessment:
     """Ask the API about one wine; what is not in `numbers` is taken as typical for its category."""
     assumed = {field["name"]: field["typical"][category] for field in schema["fields"] if field["name"] not in numbers}
     wine: Measured = {schema["category"]["name"]: category, **numbers, **assumed}
     presets = [preset["wine"] for preset in schema["presets"]]
-    prediction = client.predict(wine, "what_if" if wine in presets else "user", assumed)
+    prediction = client.predict(wine, "what_if" if wine in presets else purpose, assumed)
     explanation = client.explain(wine)
     usual = {field["name"]: field["usual"][category] for field in schema["fields"] if field["name"] in assumed}
     return Assessment(wine, category, prediction, explanation, assumed, _spread(client, wine, usual))

@@ -7,48 +7,65 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from wine_ui.words import lowered
+
 WINE: Final = "#a83f5b"  # these four keep three to one against both backgrounds
 GOLD: Final = "#a67c1a"
 GREY: Final = "#857c74"
 GREEN: Final = "#3d8560"
 
 
-def distribution(
-    counts: Mapping[str, int], color: str, score: float, low: float, high: float, scale: Mapping[str, Any]
+def grades(
+    shares: Mapping[str, float] | None,
+    counts: Mapping[str, int],
+    color: str,
+    score: float,
+    low: float,
+    high: float,
+    scale: Mapping[str, Any],
 ) -> None:
-    """The score and its interval on the scale, before the grades of known wines."""
+    """How tasters grade such wines, before the grades of known wines; without `shares`, score and range before them."""
     total = sum(counts.values())
-    known = pd.DataFrame(
-        [(int(grade), int(grade) - 0.42, int(grade) + 0.42, count / total) for grade, count in counts.items()],
-        columns=["grade", "from", "to", "share"],
-    )
+    known = pd.DataFrame({"grade": map(int, counts), "share": [count / total for count in counts.values()]})
     axis = alt.X(
         "from:Q",
         title=f"Grade, {scale['minimum']} to {scale['maximum']}",
         scale=alt.Scale(domain=[scale["minimum"] - 0.5, scale["maximum"] + 0.5], nice=False),
         axis=alt.Axis(values=list(range(scale["minimum"], scale["maximum"] + 1)), format="d", grid=False),
     )
-    bars = (
-        alt.Chart(known)
-        .mark_rect(color=GREY, opacity=0.55)
-        .encode(
-            axis,
-            alt.X2("to:Q"),
-            alt.Y("share:Q", title="Share of known wines", axis=alt.Axis(format="%", tickCount=4)),
-            alt.Y2Datum(0),
-            tooltip=[alt.Tooltip("grade", title="Grade"), alt.Tooltip("share", title="Share", format=".1%")],
-        )
-    )
+    layers = [bars(known, 0.42, "Known wines").mark_rect(color=GREY, opacity=0.4).encode(axis)]
     found = alt.Chart(pd.DataFrame({"low": [low], "high": [high], "score": [score]}))
-    band = found.mark_rect(color=WINE, opacity=0.25).encode(x="low:Q", x2="high:Q")
-    line = found.mark_rule(color=WINE, size=4).encode(x="score:Q")
+    if shares:
+        likely = pd.DataFrame({"grade": map(int, shares), "share": list(shares.values())})
+        layers.append(bars(likely, 0.26, "Such wines").mark_rect(color=WINE).encode(axis))
+    else:
+        layers.append(found.mark_rect(color=WINE, opacity=0.25).encode(x="low:Q", x2="high:Q"))
+    layers.append(found.mark_rule(color=GOLD if shares else WINE, size=4).encode(x="score:Q"))
+    often = sorted((shares or {}).items(), key=lambda each: -each[1])[:3]
+    told = ", ".join(f"{grade}: {share:.0%}" for grade, share in often)
     st.altair_chart(
-        (bars + band + line).properties(title="This wine among the known ones"),
+        alt.layer(*layers).properties(title="How tasters grade such wines" if shares else "Among known wines"),
         width="stretch",
         height=250,
-        alt=f"The score {score:.1f} with a band from {low:.1f} to {high:.1f}, over a bar for each grade of known wines",
+        alt=f"The score {score:.1f} over a bar for each grade of known wines; the likeliest grades of this one, {told}"
+        if shares
+        else f"The score {score:.1f}, roughly {low:.1f} to {high:.1f}, over a bar for each grade of known wines",
     )
-    st.caption(f"Line: this wine's score. Band: its range. Bars: how tasters graded {total:,} known {color} wines.")
+    mine = (
+        "Narrow bars: such wines, by the grade they get. Line: the score."
+        if shares
+        else "Line: the score, with its band."
+    )
+    st.caption(f"{mine} Wide bars: the grades of {total:,} known {color} wines.")
+
+
+def bars(table: pd.DataFrame, half: float, title: str) -> alt.Chart:
+    """A bar for each grade, so wide to either side."""
+    table = table.assign(**{"from": table["grade"] - half, "to": table["grade"] + half})
+    tooltip = [alt.Tooltip("grade:Q", title="Grade"), alt.Tooltip("share:Q", title=title, format=".1%")]
+    y = alt.Y("share:Q", title="Share of wines", axis=alt.Axis(format="%", tickCount=4))
+    found: alt.Chart = alt.Chart(table).mark_rect().encode(alt.X2("to:Q"), y, alt.Y2Datum(0), tooltip=tooltip)
+    return found
 
 
 def contributions(table: pd.DataFrame) -> None:
@@ -78,7 +95,7 @@ def contributions(table: pd.DataFrame) -> None:
 def curve(points: Sequence[tuple[float, float | None]], label: str, unit: str, value: float, score: float) -> None:
     """The score as one measurement moves; gaps where the wine would be impossible."""
     title = f"{label} ({unit})" if unit else label
-    name = label if label[1:2].isupper() else label.lower()  # pH stays pH
+    name = lowered(label)
     table = pd.DataFrame(points, columns=["value", "score"])
     line = (
         alt.Chart(table)
@@ -100,20 +117,24 @@ def curve(points: Sequence[tuple[float, float | None]], label: str, unit: str, v
     )
 
 
-def histogram(scores: Sequence[float]) -> None:
-    """How many wines of a file have which score."""
+def histogram(found: pd.Series) -> None:
+    """How many wines of a file have which score: counted here, so that a browser need not hold every wine for it."""
+    counts = (found // 0.25 * 0.25).value_counts().sort_index()
+    table = pd.DataFrame({"from": counts.index, "to": counts.index + 0.25, "wines": counts.to_numpy()})
+    axis, scores = (
+        alt.Y("wines:Q", title="Wines", axis=alt.Axis(tickMinStep=1)),
+        alt.Axis(tickMinStep=0.5, format=".1f"),
+    )
+    tooltip = [alt.Tooltip("from:Q", title="Score from"), alt.Tooltip("wines:Q", title="Wines")]
     chart = (
-        alt.Chart(pd.DataFrame({"score": scores}))
+        alt.Chart(table)
         .mark_bar(color=WINE)
-        .encode(
-            alt.X("score:Q", bin=alt.Bin(step=0.25), title="Score"),
-            alt.Y("count()", title="Wines", axis=alt.Axis(tickMinStep=1)),
-        )
+        .encode(alt.X("from:Q", bin="binned", title="Score", axis=scores), alt.X2("to:Q"), axis, tooltip=tooltip)
         .properties(title="Scores of this file")
     )
     st.altair_chart(
         chart,
         width="stretch",
         height=260,
-        alt=f"Histogram of {len(scores)} scores from {min(scores):.1f} to {max(scores):.1f}",
+        alt=f"Histogram of {len(found)} scores from {found.min():.1f} to {found.max():.1f}",
     )

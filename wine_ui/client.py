@@ -1,4 +1,4 @@
-"""The API as the page sees it: typed answers, a time-out on every call, and failures as sentences.
+"""The API as the page sees it: typed answers, a time-out on every call, and failures as sentences for visitors.
 
 ApiError
 ├── Unreachable   nobody answers at the address, or not in time
@@ -7,27 +7,36 @@ ApiError
 └── Refused       the wines break a rule; `problems` says which
 """
 
-import ipaddress
-import os
-import re
-import ssl
-import urllib.request
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict
+import io
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 import httpx
 
-from wine_ui.settings import Settings, SettingsError
+from wine_ui import stream
+from wine_ui.settings import Settings
+from wine_ui.way import connect, on_the_way
 
-CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-UNUSABLE: Final = (ImportError, OSError, ValueError, httpx.InvalidURL)  # what httpx says of such variables
-
-TABLE: Final = 60.0  # seconds that the largest table may take
+TABLE: Final = httpx.Timeout(60.0, connect=3.0)  # seconds that the largest table may take
 CATEGORY: Final = {"name": "color", "label": "Colour"}  # of an API that does not say what its wines differ in
+
+COMBINATION: Final = "all together"  # what is unlike any seen where no single measurement is
 
 Purpose = Literal["user", "what_if", "check"]  # of a question: only a user's own counts as somebody's wine
 Schema = Mapping[str, Any]
 Measured = Mapping[str, float | str]
+
+BY_ITSELF: Final = "This page goes on by itself as soon as it does."
+TELL: Final = "If it stays, tell whoever runs this page: its log says why."
+# What the page cannot do without in each answer: where it is missing, something else answered.
+SCHEMA: Final = ("fields", "colors", "target", "presets", "distribution", "model_version")
+MODEL: Final = ("model_version", "metadata", "promotion", "evaluation", "dataset", "commit", "card", "dataset_card")
+PREDICTION: Final = ("quality", "interval", "grade", "probabilities", "at_least_7", "warnings", "model_version")
+EXPLANATION: Final = ("quality", "typical", "contributions")
+TABLE_ANSWER: Final = ("rows", "refused", "summary")
 
 
 class Problem(TypedDict):
@@ -38,12 +47,24 @@ class Problem(TypedDict):
     message: str
 
 
-class ApiError(Exception):
-    """Why there is no answer; `advice` says what to do."""
+class Scored(NamedTuple):
+    """What is kept of a row's answer: a file has 20,000 of them."""
 
-    def __init__(self, sentence: str, advice: str) -> None:
+    row: int
+    category: str
+    score: float
+    low: float
+    high: float
+    good: float  # the share of such wines that is graded 7 or better
+    unlike: str  # the measurements that are unlike any seen, or COMBINATION, or nothing
+
+
+class ApiError(Exception):
+    """Why there is no answer: `advice` is for visitors, `reason` for whoever runs the page."""
+
+    def __init__(self, sentence: str, advice: str, reason: str = "") -> None:
         super().__init__(sentence)
-        self.advice = advice
+        self.advice, self.reason = advice, reason
 
 
 class Unreachable(ApiError):
@@ -73,8 +94,8 @@ class Client:
     def __init__(self, settings: Settings, patience: float = 10.0) -> None:
         self.address = str(settings.api_url).rstrip("/")
         headers = {"X-API-Key": settings.api_key.get_secret_value().rstrip()} if settings.api_key else {}
-        limits = httpx.Timeout(patience, connect=3.0)
-        self._http = _connection(self.address, headers=headers, timeout=limits)
+        self._patience = httpx.Timeout(patience, connect=3.0)
+        self._http = connect(self.address, headers=headers)
 
     def close(self) -> None:
         """Close its connections."""
@@ -82,37 +103,48 @@ class Client:
 
     def schema(self) -> Schema:
         """The measurements and the category of a wine, presets and the distribution of known wines."""
-        return {"category": CATEGORY} | self._ask("GET", "/schema")
+        return {"category": CATEGORY} | self._ask("GET", "/schema", SCHEMA)
 
     def model(self) -> dict[str, Any]:
         """The version that answers, and how it was judged."""
-        return self._ask("GET", "/model")
+        return self._ask("GET", "/model", MODEL)
 
     def predict(self, wine: Measured, purpose: Purpose = "user", assumed: Collection[str] = ()) -> dict[str, Any]:
         """Score, interval, grade and warnings of one wine, of which `assumed` was not measured."""
         marks = {"X-Wine-Assumed": ",".join(assumed)} if assumed else {}
-        return self._ask("POST", "/predict", wine, {"X-Wine-Purpose": purpose} | marks)
+        return self._ask("POST", "/predict", PREDICTION, wine, {"X-Wine-Purpose": purpose} | marks)
 
     def explain(self, wine: Measured) -> dict[str, Any]:
         """How far each measurement moved the score."""
-        return self._ask("POST", "/explain", wine)
+        return self._ask("POST", "/explain", EXPLANATION, wine)
 
-    def predict_table(self, content: bytes, kind: str, said: Mapping[str, str]) -> dict[str, Any]:
-        """The answers for a file, row by row, and what is wrong with which cell; `said` is what it does not say."""
-        headers = {"Content-Type": kind}
-        return self._json(self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE))
+    def predict_table(self, content: bytes, kind: str, said: Mapping[str, str], category: str) -> dict[str, Any]:
+        """The answers for a file, each row as `Scored`, and what is wrong with which cell.
+
+        `said` is what the file does not say, `category` what its wines differ in.
+        """
+        with self._asked("POST", "/predict/table", said, content=content, headers={"Content-Type": kind}) as answer:
+            if answer.is_success:
+                return self._read(answer, TABLE_ANSWER, stream.read, answer.iter_text(), partial(_scored, category))
+            answer.read()
+        return self._json(answer, TABLE_ANSWER)
 
     def table_with_answers(self, content: bytes, kind: str, said: Mapping[str, str]) -> bytes:
         """The file itself with answers behind its columns; asked for again, so it counts as nobody's question."""
         headers = {"Content-Type": kind, "Accept": "text/csv", "X-Wine-Purpose": "check"}
-        answer = self._send("POST", "/predict/table", said, content=content, headers=headers, timeout=TABLE)
-        if not answer.is_success:
-            self._json(answer)
-        return answer.content
+        with self._asked("POST", "/predict/table", said, content=content, headers=headers) as answer:
+            if answer.is_success and answer.headers.get("content-type", "").startswith("text/csv"):
+                file = io.BytesIO()  # `read` would hold it twice
+                file.writelines(answer.iter_bytes())
+                return file.getvalue()
+            answer.read()
+        self._json(answer, ())
+        raise self._somebody_else(answer)
 
     def predict_batch(self, wines: Sequence[Measured]) -> dict[str, Any]:
         """The answers for many wines that nobody has, in order."""
-        return self._ask("POST", "/predict/batch", {"wines": list(wines)}, {"X-Wine-Purpose": "what_if"})
+        headers = {"X-Wine-Purpose": "what_if"}
+        return self._ask("POST", "/predict/batch", ("predictions",), {"wines": list(wines)}, headers)
 
     def predict_each(self, wines: Sequence[Measured]) -> list[dict[str, Any] | list[Problem]]:
         """The answer for each wine, or the rules that it breaks: the wines that break none are asked about again."""
@@ -132,90 +164,89 @@ class Client:
         return [found[row] for row in range(len(wines))]
 
     def _ask(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        needed: Collection[str],
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        return self._json(self._send(method, path, {}, json=body, headers=headers))
+        with self._asked(method, path, {}, self._patience, json=body, headers=headers) as answer:
+            answer.read()
+        return self._json(answer, needed)
 
-    def _send(self, method: str, path: str, query: Mapping[str, str], **request: Any) -> httpx.Response:
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, query: Mapping[str, str], timeout: httpx.Timeout = TABLE, **request: Any
+    ) -> Iterator[httpx.Response]:
+        """The answer, of which nothing but the head has been read."""
         try:
-            return self._http.request(method, path, params=query, **request)
+            with self._http.stream(method, path, params=query, timeout=timeout, **request) as answer:
+                yield answer
         except httpx.TimeoutException:
             raise Unreachable(
-                f"The wine service at {self.address} is not answering in time.",
-                "It may be busy or starting: wait a moment and try again.",
+                "The wine service is not answering in time.",
+                f"It may be busy or starting. {BY_ITSELF}",
+                f"{self.address} does not answer in time",
             ) from None
-        except httpx.HTTPError:
-            raise self._nobody() from None
+        except httpx.HTTPError as error:
+            variables = ", ".join(["WINE_API_URL", *on_the_way(self.address)])
+            raise Unreachable(
+                "The wine service is not answering.",
+                BY_ITSELF,
+                f"no wine service at {self.address} ({error}): start it with `make serve`, or correct {variables}",
+            ) from None
 
-    def _nobody(self) -> Unreachable:
-        variables = ", ".join(["WINE_API_URL", *_on_the_way(self.address)])
+    def _json(self, answer: httpx.Response, needed: Collection[str]) -> dict[str, Any]:
+        """What was answered, where it holds what is needed."""
+        content = self._read(answer, needed, answer.json)
+        if answer.is_success:
+            return content
+        raise _failure(answer.status_code, content)
+
+    def _read(
+        self, answer: httpx.Response, needed: Collection[str], read: Callable[..., Any], *given: Any
+    ) -> dict[str, Any]:
+        """The JSON object in an answer of the service; of nobody else's."""
+        try:
+            content = read(*given)
+        except ValueError:
+            raise self._somebody_else(answer) from None
+        if not isinstance(content, dict) or (answer.is_success and not content.keys() >= {*needed}):
+            raise self._somebody_else(answer)
+        return content
+
+    def _somebody_else(self, answer: httpx.Response) -> Unreachable:
+        kind = answer.headers.get("content-type", "nothing that it names")
         return Unreachable(
-            f"There is no wine service at {self.address}.",
-            f"Start it with `make serve`, or correct {variables}. This page recovers by itself.",
+            "Something else than the wine service is answering.",
+            "This page goes on by itself as soon as the service does.",
+            f"{self.address} answers with status {answer.status_code} and {kind}, which is no answer of the wine "
+            "service: correct WINE_API_URL, or what stands between",
         )
 
-    def _json(self, answer: httpx.Response) -> dict[str, Any]:
-        try:
-            content = answer.json()
-        except ValueError:
-            raise self._nobody() from None
-        if answer.is_success and isinstance(content, dict):
-            return content
-        raise _failure(answer.status_code, content if isinstance(content, dict) else {})
 
-
-def _connection(address: str, **given: Any) -> httpx.Client:
-    """A client that asks this very machine without any proxy, and others as the environment says."""
-    variables = _on_the_way(address)
-    secure = address.startswith("https:")
-    try:
-        certificates = (
-            True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )  # httpx would read files for http, too
-        way = httpx.HTTPTransport(verify=certificates, proxy=_proxy(address))
-        return httpx.Client(base_url=address, transport=way, **given)
-    except UNUSABLE as error:
-        raise SettingsError(f"{' or '.join(variables)} cannot be used ({error}): correct or unset it") from None
-
-
-def _proxy(address: str) -> str | None:
-    """The proxy that the environment names for the address; httpx cannot read every NO_PROXY that others can."""
-    url, named = httpx.URL(address), urllib.request.getproxies_environment()
-    proxy = named.get(url.scheme) or named.get("all")
-    direct = {"no": re.sub(r"\*(?=\.)|[\[\]]", "", named.get("no", ""))}
-    passed_by = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
-    if proxy is None or _is_here(url.host) or passed_by(url.host, direct):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _on_the_way(address: str) -> list[str]:
-    """The variables that decide how the address is reached."""
-    url = httpx.URL(address)
-    names = [] if _is_here(url.host) else [f"{url.scheme.upper()}_PROXY", "ALL_PROXY", "NO_PROXY"]
-    names += CERTIFICATES if url.scheme == "https" else []
-    return [each for name in names for each in (name, name.lower()) if os.environ.get(each)]
-
-
-def _is_here(host: str) -> bool:
-    """Whether a host is this very machine."""
-    try:
-        place = ipaddress.ip_address(host)
-    except ValueError:
-        return f".{host.rstrip('.')}".endswith(".localhost")
-    return place.is_loopback or place.is_unspecified
+def _scored(category: str, row: dict[str, Any]) -> Scored:
+    """A row's answer in short."""
+    interval, unlike = row["interval"], ",".join(each["field"] or "" for each in row["warnings"])
+    unlike = sys.intern(unlike or COMBINATION) if row["warnings"] else ""
+    return Scored(
+        row["row"], row[category], row["quality"], interval["low"], interval["high"], row["at_least_7"], unlike
+    )
 
 
 def _failure(status: int, content: dict[str, Any]) -> ApiError:
-    sentence = str(content.get("detail") or f"The service answered with status {status}.")
+    sentence = str(content.get("detail") or f"the service answered with status {status}")
     match status:
         case 401 | 403:
-            return WrongKey("The wine service wants another key.", "Set WINE_API_KEY to the key of the service.")
+            reason = "the service wants another key: set WINE_API_KEY to it"
+            return WrongKey("The wine service does not let this page in.", TELL, reason)
         case 400 | 413 | 415 | 422:
             return Refused(sentence, content.get("errors", []), content.get("candidates", {}))
         case 503:
-            return NotReady("The wine service has no model to answer with yet.", sentence)
+            return NotReady("The wine service has no model to answer with yet.", BY_ITSELF, sentence)
         case 404:
-            return Unreachable("This address answers, but it is no wine service.", "Correct WINE_API_URL.")
+            reason = "this address answers, but it is no wine service: correct WINE_API_URL"
+            return Unreachable("Something else than the wine service is answering.", TELL, reason)
         case _:
-            return ApiError("The wine service failed.", f"{sentence} Try again; if it stays, tell the operator.")
+            return ApiError("The wine service failed.", f"Try again. {TELL}", sentence)

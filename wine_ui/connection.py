@@ -1,8 +1,10 @@
 """The one client that all visitors share, and what it was told about the form."""
 
+from typing import Any
+
 import streamlit as st
 
-from wine_ui.client import Client, NotReady, Schema, Unreachable
+from wine_ui.client import ApiError, Client, NotReady, Schema, Unreachable
 from wine_ui.settings import Settings
 
 
@@ -28,6 +30,20 @@ def schema() -> Schema:
     return known
 
 
+@st.cache_data(ttl=60, show_spinner=False)
+def _model() -> dict[str, Any]:
+    return client().model()
+
+
+def model() -> dict[str, Any]:
+    """What the service says of its model, asked again each minute; nothing while it says nothing."""
+    try:
+        return _model()
+    except ApiError:
+        return {}
+
+
 def forget() -> None:
     """Have the form's content asked again: the model has changed."""
     _schema.clear()
+    _model.clear()

@@ -16,8 +16,14 @@ Submit = Callable[[Schema], None]
 
 def show(schema: Schema, submit: Submit) -> None:
     """All of it, from top to bottom."""
+
+    def undo() -> None:
+        sheet.reset(schema)
+        submit(schema)
+
     start(schema, submit)
-    measurements(schema, category(schema))
+    with st.container(key="measurements"):
+        measurements(schema, category(schema))
     laboratory(schema)
     st.caption(
         f"An empty field was not measured: the typical value for the {schema['category']['label'].lower()} is used "
@@ -26,16 +32,15 @@ def show(schema: Schema, submit: Submit) -> None:
     with st.container(key="submit", horizontal=True, vertical_alignment="center"):
         st.button("Score this wine", type="primary", on_click=submit, args=(schema,))
         if sheet.changed(schema):
-            st.button("Undo my changes to this sheet", type="tertiary", on_click=sheet.reset, args=(schema,))
+            st.button("Undo my changes to this sheet", type="tertiary", on_click=undo)
 
 
 def start(schema: Schema, submit: Submit) -> None:
-    """The wine to start from; whichever is chosen is scored, unless nothing is on its sheet yet."""
+    """The wine to start from; whichever is chosen is scored."""
 
     def switch() -> None:
         sheet.switch(schema)
-        if any(sheet.measured(schema)):
-            submit(schema)
+        submit(schema)
 
     starts = sheet.starts(schema)
     st.pills(
@@ -62,7 +67,7 @@ def category(schema: Schema) -> str:
 def measurements(schema: Schema, category: str) -> None:
     """The measurements, grouped as a laboratory does."""
     for group, fields in groupby(schema["fields"], key=lambda field: field["group"]):
-        st.markdown(f"##### {group}")
+        st.header(group, anchor=False)
         for number, field in enumerate(fields):
             if number % 2 == 0:  # row by row, as one reads and as the tab key goes
                 columns = st.columns(2)
@@ -74,11 +79,12 @@ def measurement(field: Mapping[str, Any], category: str) -> None:
     """One field with its unit and help, and below it what is wrong or unusual about it."""
     name, unit = field["name"], field["unit"]
     low, high = field["usual"][category]
+    usual = f"{low:g} to {high:g} {unit}".rstrip()
     st.text_input(
         f"{field['label']} ({unit})" if unit else field["label"],
         key=name,
         placeholder=f"not measured (typical {field['typical'][category]:g})",
-        help=f"{field['help']} Usual for a {category} wine: {low:g} to {high:g} {unit}.",
+        help=f"{field['help']} Usual for a {category} wine: {usual}.",
     )
     if problem := st.session_state.get("problems", {}).get(name):
         st.error(plain(problem))

@@ -17,6 +17,8 @@ SENTENCES: Final = {
     "coverage": "The stated range held the true grade for **{value:.0%}** of them ({low:.0%} to {high:.0%}).",
     "r2": "The measurements explain **{value:.0%}** of what makes grades differ ({low:.0%} to {high:.0%}); the rest is "
     "taste, and tasters disagree.",
+    "rps_skill": "The chance that it gives each grade is **{value:.0%}** closer to what tasters said than the guess of "
+    "somebody who knows only the colour ({low:.0%} to {high:.0%}).",
 }
 HOLDS: Final = {"holds": "yes", "fails": "no", "hold": "undecided", "not shown": "not shown"}
 
@@ -26,7 +28,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 def show() -> None:
     """The page."""
     model = connection.client().model()
-    st.title("Who answers here?")
+    st.title("Who answers here?", anchor=False)
     st.markdown(standing(model))
     if model["evaluation"]:
         judged(model["evaluation"])
@@ -35,25 +37,35 @@ def show() -> None:
     origin(model)
     for title, card in {"Model card": model["card"], "Dataset card": model["dataset_card"]}.items():
         with st.expander(title):
-            st.markdown(re.sub(r"^#", "####", card, flags=re.MULTILINE))  # below the page's own headings
+            st.markdown(re.sub(r"^#", "###", card, flags=re.MULTILINE))  # below the page's own headings
 
 
 def judged(evaluation: Mapping[str, Any]) -> None:
     """How good it is, for which wines, and what was asked of it."""
-    st.subheader("How good is it?")
+    st.header("How good is it?", anchor=False)
     st.markdown(in_words(evaluation["candidate"]["metrics"]))
-    st.subheader("Where is it right, and where not?")
+    st.header("Where is it right, and where not?", anchor=False)
     st.markdown("Rare wines are hard: few very bad and very good ones were there to learn from.")
     st.table(bands(evaluation["slices"]), border="horizontal", hide_index=True)
-    st.subheader("What was asked before it was released")
-    st.table(gates(evaluation["gates"]), border="horizontal", hide_index=True)
-    st.caption(
-        "ΔRMSE: its typical error minus another model's on the same wines, so below zero it is the better one; in "
-        "brackets, the 95 % interval."
-    )
-    if reasons := [f"- **{gate['name']}**: {gate['why']}" for gate in evaluation["gates"] if "why" in gate]:
-        with st.expander("Why each of them was asked"):
-            st.markdown("\n".join(reasons))
+    st.header("What was asked before it was released", anchor=False)
+    st.markdown(answered(evaluation["gates"]))
+    with st.expander("Each question, for experts"):
+        st.table(gates(evaluation["gates"]), border="horizontal", hide_index=True)
+        st.caption(
+            "ΔRMSE: its typical error minus another model's on the same wines, so below zero it is the better one; in "
+            "brackets, the 95 % interval."
+        )
+        if reasons := [f"- **{gate['name']}**: {gate['why']}" for gate in evaluation["gates"] if "why" in gate]:
+            st.markdown("\n".join(["Why each of them was asked:\n", *reasons]))
+
+
+def answered(listed: list[Mapping[str, Any]]) -> str:
+    """How many questions were answered as they must be, and which were not."""
+    failed = [gate["Gate"] for gate in gates(listed).to_dict("records") if gate["Holds"] != "yes"]
+    if not failed:
+        return f"Each of {len(listed)} questions was answered as it must be."
+    good = len(listed) - len(failed)
+    return f"{good} of {len(listed)} questions were answered as they must be, but not: {', '.join(failed)}."
 
 
 def standing(model: Mapping[str, Any]) -> str:
@@ -135,7 +147,7 @@ def shown(metric: Mapping[str, float], form: str) -> str:
 
 def origin(model: Mapping[str, Any]) -> None:
     """Where it comes from: dataset, commit, report and licence."""
-    st.subheader("Where does it come from?")
+    st.header("Where does it come from?", anchor=False)
     dataset, evaluation = model["dataset"], model["evaluation"] or {}
     source = (
         "UCI's [Wine Quality](https://archive.ics.uci.edu/dataset/186/wine+quality), CC BY 4.0 (Cortez et al. 2009)"
@@ -147,7 +159,7 @@ def origin(model: Mapping[str, Any]) -> None:
     if report := evaluation.get("report"):
         page = f"history/{report.partition(':')[2]}/04_evaluation.html"
         published = Settings.from_environment().reports_url
-        link = f"[{report}]({str(published).rstrip('/')}/{page})" if published else f"`{report}`, in `reports/{page}`"
+        link = f"[{report}]({str(published).rstrip('/')}/{page})" if published else report
         lines.append(f"Evaluation report: {link}.")
     run = (model["record"] or {}).get("run") or {}
     if run.get("url"):

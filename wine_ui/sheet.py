@@ -1,13 +1,15 @@
 """What stands on the form: one sheet of measurements for each start, so that going from one to another loses nothing.
 
-Fields hold text, as laboratories write it; an empty field was not measured. All of it lives in the session's state, in
-the address bar, and in `sheets` while another sheet is on the form.
+Fields hold text, as laboratories write it; an empty field was not measured. All of it lives in the session's state, and
+in `sheets` while another sheet is on the form. The address bar leads to the wine that was asked about last, so that the
+browser's history holds wines, and its back button goes back one.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from wine_ui.client import Schema
 from wine_ui.units import NotANumber, read_number
@@ -16,20 +18,38 @@ MINE: Final = "mine"
 START: Final = "start"
 
 
-def prepare(schema: Schema) -> None:
-    """Put a sheet on the form: the one left here before, what the address says, or a typical wine for a first visit."""
-    state = st.session_state
-    if "sheets" not in state:
-        state.sheets = {}
-        given = st.query_params.to_dict()
-        start = given[START] if given.get(START) in starts(schema) else None
-        if given.keys() & original(schema, MINE).keys():
-            state.sheets[start or MINE] = linked(schema, given)
-            lay(schema, start or MINE)
-        else:
-            lay(schema, start or schema["presets"][0]["name"])
-    elif schema["category"]["name"] not in state:
+def prepare(schema: Schema) -> bool:
+    """Put a sheet on the form, and say whether it came from the address: then it is to be scored.
+
+    It is the one left here before, what the address says (on a first visit, or after a press of the back button), or a
+    typical wine.
+    """
+    state, given = st.session_state, st.query_params.to_dict()
+    first = "sheets" not in state
+    if first:
+        state.sheets, state.address = {}, {}
+    if first or (went_back() and given != state.address):
+        return arrive(schema, given)
+    if schema["category"]["name"] not in state:
         lay(schema, state.laid)
+    return False
+
+
+def went_back() -> bool:
+    """Whether the visitor has just pressed the browser's back or forward button."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
+def arrive(schema: Schema, given: Mapping[str, str]) -> bool:
+    """Lay the sheet that an address leads to."""
+    start = given[START] if given.get(START) in starts(schema) else None
+    if given.keys() & original(schema, MINE).keys():
+        st.session_state.sheets[start or MINE] = linked(schema, given)
+    elif start == MINE:
+        st.session_state.sheets.pop(MINE, None)
+    lay(schema, start or (MINE if MINE in st.session_state.sheets else schema["presets"][0]["name"]))
+    return True
 
 
 def linked(schema: Schema, given: Mapping[str, str]) -> dict[str, str]:
@@ -40,10 +60,15 @@ def linked(schema: Schema, given: Mapping[str, str]) -> dict[str, str]:
     return texts if texts[name] in schema["colors"] else texts | {name: empty[name]}
 
 
-def link(schema: Schema) -> None:
-    """Have the address lead to the sheet that is on the form."""
+def point(schema: Schema) -> None:
+    """Have the address lead to the wine that is on the form now."""
     state = st.session_state
-    address = {START: state.laid} | {name: state[name] for name in original(schema, MINE) if state.get(name)}
+    state.address = {START: state.laid} | {name: state[name] for name in original(schema, MINE) if state.get(name)}
+
+
+def link(more: Mapping[str, str]) -> None:
+    """Write the address into the bar, with what stands beside the wine."""
+    address = st.session_state.address | more
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
 
@@ -109,10 +134,15 @@ def category(schema: Schema) -> str:
 
 def measured(schema: Schema) -> tuple[dict[str, float], dict[str, str]]:
     """The measurements on the form in the API's units, and by field what is no number."""
+    return read(schema, {field["name"]: st.session_state.get(field["name"], "") for field in schema["fields"]})
+
+
+def read(schema: Schema, texts: Mapping[str, str]) -> tuple[dict[str, float], dict[str, str]]:
+    """The measurements in texts, and by field what is no number."""
     numbers, problems = {}, {}
     for field in schema["fields"]:
         try:
-            number = read_number(st.session_state.get(field["name"]))
+            number = read_number(texts.get(field["name"]))
         except NotANumber as error:
             problems[field["name"]] = str(error)
         else:

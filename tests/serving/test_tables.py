@@ -188,6 +188,8 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "there twice": (csv(TABLE.assign(pH=1)).encode(), "the columns pH are there twice"),
     "too many rows": (csv(TABLE[:1]).encode() + b"1,2\n" * 20_100, "split the file"),
     "too many columns": (csv().encode() + b"," * 200, "split the file"),
+    "one long line": (b"a" * 200_000, "cannot be read as CSV"),
+    "one long line of separators": (b"," * 200_000, "split the file"),
     "an open quote": (csv().encode() + b'"' + b"1\n" * 100_000, "cannot be read as CSV"),
 }
 

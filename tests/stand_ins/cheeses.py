@@ -40,7 +40,9 @@ def predict(cheese: dict[str, Any]) -> dict[str, Any]:
     assert cheese.keys() == CHEESE.keys()
     quality = 3 + cheese["fat"] / 10 + (cheese["milk"] == "goat")
     interval = {"low": quality - 1, "high": quality + 1, "level": 0.9}
-    return {"quality": quality, "interval": interval, "grade": {"value": round(quality), "share": 0.6}, "warnings": []}
+    grade = {"value": round(quality), "share": 0.6}
+    shares = {"probabilities": {str(grade["value"]): 0.6, str(grade["value"] + 1): 0.4}, "at_least_7": 0.4}
+    return {"quality": quality, "interval": interval, "grade": grade, "warnings": []} | shares
 
 
 def explain(cheese: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class Service(BaseHTTPRequestHandler):
     """The routes that the page asks."""
 
     def do_GET(self) -> None:
-        self._answer(SCHEMA)
+        self._answer(SCHEMA if self.path == "/schema" else {})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -57,7 +57,7 @@ def test_file_of_cheeses_is_scored() -> None:
     assert "**1 of 1 wines scored.**" in text(upload(b"fat;salt;age;milk\n30;1,8;20;goat\n"))
     page = upload(b"fat;salt;age\n30;1,8;20\n")
     asked = page.selectbox(key="said milk")
-    assert (asked.label, asked.options) == ("Where does Milk stand?", ["all are cow", "all are goat", "age"])
+    assert (asked.label, asked.options) == ("Which column holds Milk?", ["all are cow", "all are goat", "age"])
     page = asked.select("all are goat").run()
     assert "**1 of 1 wines scored.**" in text(page)
-    assert list(page.dataframe[0].value["milk"]) == ["goat"]
+    assert list(page.dataframe[0].value["Milk"]) == ["goat"]

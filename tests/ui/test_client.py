@@ -2,7 +2,9 @@
 
 import socket
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -31,6 +33,42 @@ def test_another_service_at_the_address_is_said(tmp_path: Path) -> None:
         client.schema()
 
 
+SOMEBODY_ELSE = {
+    "an empty object": (200, "application/json", b"{}"),
+    "a list": (200, "application/json", b"[1]"),
+    "a proxy's page": (200, "text/html", b"<html>Sign in</html>"),
+    "a proxy's apology": (502, "text/html", b"<html>Bad gateway</html>"),
+    "another service's refusal": (500, "application/json", b'"no"'),
+}
+
+
+@pytest.mark.parametrize(("status", "kind", "body"), SOMEBODY_ELSE.values(), ids=SOMEBODY_ELSE)
+def test_what_is_no_answer_of_the_service_is_one_calm_sentence(
+    status: int, kind: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever answers in its place."""
+
+    class Somebody(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Somebody) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("WINE_API_URL", f"http://127.0.0.1:{server.server_port}")
+        page = opened()
+        server.shutdown()
+    assert not page.exception
+    (told,) = [each.value for each in page.error]
+    assert told.startswith("**Something else than the wine service is answering.** This page goes on by itself")
+
+
 AWAY = {
     "a proxy": {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
     "a SOCKS proxy": {"ALL_PROXY": "socks5://127.0.0.1:9"},
@@ -48,11 +86,14 @@ def test_this_machine_is_asked_directly(api: str, variables: dict[str, str], mon
         assert client.schema()["fields"]
 
 
-def test_broken_way_to_another_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the variable, on the page."""
+def test_broken_way_to_another_machine_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the variable, in the log; a visitor is told no variables."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.setenv("WINE_API_URL", "http://api.example.org")
-    assert "This page is not set up: ALL_PROXY" in text(opened())
+    assert "This page is not set up yet" in text(opened())
+    assert "ALL_PROXY" in caplog.text
 
 
 def test_bad_rows_among_many_are_all_found(api: str) -> None:

@@ -16,14 +16,16 @@ def test_good_rows_of_a_file_are_scored_and_bad_ones_explained(api: str) -> None
     page = upload(table.to_csv(index=False).encode())
     assert not page.exception
     assert "**27 of 30 wines scored.** 3 could not be." in text(page)
-    problems, scored = page.dataframe[0].value, page.dataframe[1].value
+    best, worst, problems, scored = (each.value for each in page.dataframe)
     assert list(problems["row"]) == [4, 8, 10]
-    for word, why in zip(("ph", "density", "alcohol"), problems["what is wrong"], strict=True):
+    for word, why in zip(("pH", "Density", "Alcohol"), problems["what is wrong"], strict=True):
         assert word in why
     good = [row for row in range(30) if row not in (3, 7, 9)]
     answer = httpx.post(f"{api}/predict/batch", json={"wines": tiny.as_wines(wines.iloc[good])}).json()
     assert list(scored["row"]) == [row + 1 for row in good]
-    assert list(scored["score"]) == [round(each["quality"], 2) for each in answer["predictions"]]
+    assert list(scored["score"]) == [each["quality"] for each in answer["predictions"]]
+    assert list(best["score"]) == sorted(scored["score"], reverse=True)[:5]
+    assert list(worst["score"]) == sorted(scored["score"])[:5]
 
 
 @pytest.mark.usefixtures("connected")
@@ -33,15 +35,15 @@ def test_color_that_the_file_does_not_say_is_asked_for() -> None:
     names = [f'"{name.replace("_", " ")}"' for name in map(str, wines)]
     rows = [";".join(str(value).replace(".", ",") for value in row) for row in wines.to_numpy()]
     page = upload("\n".join([";".join(names), *rows]).encode())
-    assert "the file lacks color" in page.error[0].value
+    assert "does not say: **Colour**" in page.info[0].value
     page.selectbox(key="said color").select("all are white").run()
     assert not page.exception
     assert "**5 of 5 wines scored.**" in text(page)
-    assert set(page.dataframe[0].value["color"]) == {"white"}
+    assert set(page.dataframe[-1].value["Colour"]) == {"white"}
 
 
 @pytest.mark.usefixtures("connected")
 def test_file_that_is_no_table_is_told_in_a_sentence() -> None:
     """The API's own."""
     page = upload(b"hello\n")
-    assert "the file is no table of wines" in page.error[0].value
+    assert "The file is no table of wines" in page.error[0].value

@@ -23,11 +23,11 @@ def test_first_visit_shows_a_scored_preset(page: AppTest, api: str) -> None:
 def test_decimal_comma_is_read(page: AppTest, api: str) -> None:
     """12,5 is twelve and a half."""
     page.text_input(key="alcohol").set_value("12,5").run()
-    assert "The form has changed since this answer" in text(page)
+    assert "belongs to other measurements" in text(page)
     press(page, "Score this wine")
     assert on_form(page)["alcohol"] == 12.5
     assert score(page) == predicted(api, on_form(page))
-    assert "has changed since" not in text(page)
+    assert "belongs to other" not in text(page)
 
 
 def test_text_is_refused_beside_its_field(page: AppTest) -> None:
@@ -42,7 +42,7 @@ def test_impossible_wine_is_refused_in_the_words_of_the_api(page: AppTest) -> No
     """The rule stands in the API alone."""
     page.text_input(key="free_sulfur_dioxide").set_value("300")
     press(page, "Score this wine")
-    assert "is above total_sulfur_dioxide" in text(page)
+    assert "is above total sulfur dioxide" in text(page)
 
 
 def test_unmeasured_field_is_assumed_and_said(page: AppTest, api: str) -> None:
@@ -52,7 +52,7 @@ def test_unmeasured_field_is_assumed_and_said(page: AppTest, api: str) -> None:
     press(page, "Score this wine")
     assert score(page) == predicted(api, on_form(page) | {"chlorides": typical[page.session_state["color"]]})
     assert "**Chlorides**: assumed" in text(page)
-    assert "This is no 90% interval" in text(page)
+    assert "This is no 90% range" in text(page)
 
 
 def test_one_submit_is_one_request(page: AppTest, api: str) -> None:
