@@ -141,10 +141,12 @@ def test_later_work_in_the_folder_is_pushed_too(
     made_offline.publish(directory(tmp_path / "third", "third"), MODEL, kind="model")
     made_offline.move_alias(MODEL, "production", "v2", reason="best", by="ann")
     made_offline.attach_evaluation(f"{MODEL}:v0", {"verdict": "decline"})
+    made_offline.attach_monitoring(f"{MODEL}:v0", {"answer": "worse", "at": "2026-11-27T06:00:00Z"})
     capsys.readouterr()
     sync(made_offline)
     assert capsys.readouterr().out.splitlines() == [
         "the evaluation of wine-quality:v0 → wine-quality:v0",
+        "the monitoring of wine-quality:v0 → wine-quality:v0",
         "wine-quality:v2 → wine-quality:v2",
         "wine-quality:latest → v2",
         "wine-quality:production → v2",

@@ -87,11 +87,13 @@ def test_alias_that_somebody_moved_meanwhile_is_left_alone(registry: Registry, f
     assert registry.aliases("wine-quality")["production"] == "v1"
 
 
-def test_evaluation_is_kept_beside_the_version(registry: Registry, first: Path) -> None:
-    """A verdict joins the record without changing the version's bytes."""
+def test_evaluation_and_monitoring_are_kept_beside_the_version(registry: Registry, first: Path) -> None:
+    """A verdict, and what monitoring found, join the record without changing the version's bytes."""
     published = registry.publish(first, "wine-quality", kind="model")
     registry.attach_evaluation("wine-quality:v0", {"verdict": "promote"})
+    registry.attach_monitoring("wine-quality:v0", {"answer": "worse"})
     assert registry.record("wine-quality:v0").evaluation == {"verdict": "promote"}
+    assert registry.record("wine-quality:v0").monitoring == {"answer": "worse"}
     assert registry.record("wine-quality:v0").digest == published.digest
     registry.fetch("wine-quality:v0")
 

@@ -59,9 +59,12 @@ def copy(source: Registry, target: Registry, refs: Sequence[str] | None = None) 
             inputs = [there[each] for each in record.inputs if each in there]
             copied = known[record.digest] = target.adopt(record, source.fetch(record.ref), inputs)
             yield f"{record.ref} → {copied.ref}"
-        elif record.evaluation and not copied.evaluation:
+        if record.evaluation and not copied.evaluation:
             target.attach_evaluation(copied.ref, record.evaluation)
             yield f"the evaluation of {record.ref} → {copied.ref}"
+        if record.monitoring and _looked(record) > _looked(copied):
+            target.attach_monitoring(copied.ref, record.monitoring)
+            yield f"the monitoring of {record.ref} → {copied.ref}"
         there[record.ref] = copied.ref
     for (name, alias), before in last.items():
         if f"{name}:{standing[name][alias]}" in there:
@@ -108,6 +111,11 @@ def synchronize(folder: Registry, project: Registry) -> Iterator[str]:
             yield line
     if not done:
         yield f"{project} has it all already"
+
+
+def _looked(record: Record) -> str:
+    """When it was last looked whether the version does what it was promoted for, as UTC in ISO 8601."""
+    return str((record.monitoring or {}).get("at", ""))
 
 
 def _age(record: Record) -> tuple[object, int]:

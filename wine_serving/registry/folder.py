@@ -92,6 +92,11 @@ class FolderRegistry(Registry):
         with self._writing(name):
             self._describe(self.record(ref).model_copy(update={"evaluation": dict(evaluation)}))
 
+    def attach_monitoring(self, ref: str, monitoring: Mapping[str, Any]) -> None:
+        name = parse_ref(ref).name
+        with self._writing(name):
+            self._describe(self.record(ref).model_copy(update={"monitoring": dict(monitoring)}))
+
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:  # noqa: ARG002 - numbers are kept
         with self._writing(record.collection) as collection:
             standing = (collection / f"{record.version}.json").exists() and self.record(record.ref)

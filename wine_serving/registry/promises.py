@@ -69,6 +69,7 @@ class Record(BaseModel):
     inputs: tuple[str, ...] = ()  # references, as NAME:vN, to what this version was made from
     metadata: dict[str, Any] = {}
     evaluation: dict[str, Any] | None = None  # the newest verdict on this version; what became of this evaluation
+    monitoring: dict[str, Any] | None = None  # what was found last of whether it still does what it was promoted for
     origin: str | None = None  # where in W&B it comes from: wandb:ENTITY/PROJECT/NAME:vN
 
     @property
@@ -183,6 +184,10 @@ class Registry(ABC):
     @abstractmethod
     def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
         """Keep `evaluation` as the newest verdict in the version's record."""
+
+    @abstractmethod
+    def attach_monitoring(self, ref: str, monitoring: Mapping[str, Any]) -> None:
+        """Keep `monitoring` as the last answer on whether the version does what it was promoted for."""
 
     @abstractmethod
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
 # What of a record lies there:
-KEPT: Final = {"digest", "files", "created", "created_by", "commit", "run", "inputs", "evaluation"}
+KEPT: Final = {"digest", "files", "created", "created_by", "commit", "run", "inputs", "evaluation", "monitoring"}
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Entry(BaseModel):
     run: RunRef | None = None
     inputs: tuple[str, ...]
     evaluation: dict[str, Any] | None = None
+    monitoring: dict[str, Any] | None = None
     moves: tuple[AliasMove, ...] = ()  # of aliases to this version
     pending: tuple[AliasMove, ...] = ()  # moves that are being made: they have happened where the alias is here
     synced_from: str | None = None  # what the version is called in the registry from which it came
@@ -141,6 +142,9 @@ class WandbRegistry(Registry):
 
     def attach_evaluation(self, ref: str, evaluation: Mapping[str, Any]) -> None:
         self._note(self._artifact(ref), evaluation=dict(evaluation))
+
+    def attach_monitoring(self, ref: str, monitoring: Mapping[str, Any]) -> None:
+        self._note(self._artifact(ref), monitoring=dict(monitoring))
 
     def adopt(self, record: Record, files: Path, inputs: Sequence[str]) -> Record:
         with on_disk(files, "folder"):
