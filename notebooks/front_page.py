@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import nbformat
 import redaction
 from jinja2 import Environment, FileSystemLoader
+from last_look import last_look
 from nbconvert.filters import markdown2html
 from pages import TEMPLATES, page_parts, title_of
 
@@ -47,6 +48,7 @@ def write_front_page(reports: Path) -> None:
         production=production,
         decision=moves[-1] if moves else None,
         ages=[age(each, datetime.now(UTC)) for each in known if each],
+        look=last_look(production),
         dataset=dataset,
         evaluations=evaluations[::-1],
         reported=reported,  # what was judged in JupyterLab has no page
