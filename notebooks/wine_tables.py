@@ -42,10 +42,10 @@ def wanted_tables(
     return wanted
 
 
-def given_tables(named: str | None) -> dict[str, Path]:
+def given_tables(named: str | None, where: str = "extra_csv") -> dict[str, Path]:
     """The tables that a person names, by file name: files, and folders that end in /, separated by commas."""
     found: dict[str, Path] = {}
-    for path in (path for name in _listed(named) for path in _paths(name)):
+    for path in (path for name in _listed(named) for path in _paths(name, where)):
         if found.setdefault(path.name, path) != path:
             raise ContractError(f"{found[path.name]} and {path} have one name, by which tables are known: rename one")
     return found
@@ -55,22 +55,22 @@ def _listed(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def _paths(name: str) -> list[Path]:
+def _paths(name: str, where: str) -> list[Path]:
     """A table, or those in a folder."""
     if not name.endswith("/"):
-        return [given_table(name)]
+        return [given_table(name, where)]
     inside = sorted(path for path in (ROOT / name).glob("*") if path.suffix.lower() in ENDINGS)
     if not inside:
-        raise ContractError(f"{ROOT / name} is no folder with a .csv, .tsv or .xlsx file: correct extra_csv")
-    return [given_table(str(path)) for path in inside]
+        raise ContractError(f"{ROOT / name} is no folder with a .csv, .tsv or .xlsx file: correct {where}")
+    return [given_table(str(path), where) for path in inside]
 
 
-def given_table(name: str) -> Path:
+def given_table(name: str, where: str = "extra_csv") -> Path:
     """The path of a table that a person names: in a workflow, where others read along, within the repository."""
     path = ROOT / name
     if path.suffix.lower() not in ENDINGS:
         raise ContractError(
-            f"{name} cannot be read as a table: extra_csv must end in .csv, .tsv, .xlsx, or / for a folder"
+            f"{name} cannot be read as a table: {where} must end in .csv, .tsv, .xlsx, or / for a folder"
         )
     if os.environ.get("GITHUB_ACTIONS") == "true" and not path.resolve().is_relative_to(ROOT):
         raise ContractError(
@@ -79,14 +79,20 @@ def given_table(name: str) -> Path:
     return path
 
 
+def content_of(path: Path, where: str = "extra_csv") -> bytes:
+    """The bytes of a table that a person has named."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ContractError(f"{path} does not exist: correct {where} (relative to {ROOT})") from None
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read ({type(error).__name__})") from None
+
+
 def read_table(path: Path, **constants: str) -> pd.DataFrame:
     """The graded wines in a file; `constants` are columns that it does not have. What is none is left out, and said."""
     try:
-        table = tables.read(path.read_bytes(), segment=constants.get(SEGMENT), graded=True, most=MOST)
-    except FileNotFoundError:
-        raise ContractError(f"{path} does not exist: correct extra_csv (relative to {ROOT})") from None
-    except OSError as error:
-        raise ContractError(f"{path} cannot be read ({type(error).__name__})") from None
+        table = tables.read(content_of(path), segment=constants.get(SEGMENT), graded=True, most=MOST)
     except TableRefused as error:
         raise ContractError(f"{path}: {error}") from None
     if not table.wines:

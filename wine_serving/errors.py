@@ -24,6 +24,10 @@ class TableRefused(ContractError):
         self.candidates = candidates
 
 
+class LogRefused(WineServingError):
+    """A prediction log cannot be used for what is asked."""
+
+
 class BundleError(WineServingError):
     """A model bundle is corrupted, truncated or incompatible with this code."""
 

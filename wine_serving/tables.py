@@ -39,6 +39,8 @@ MAX_COLUMNS: Final = 100
 MAX_UNPACKED: Final = 30_000_000  # bytes of an .xlsx, which is a zip
 TOLD_FAULTS: Final = 100
 REFERENCE: Final = "reference"  # a column with the caller's own names
+PREDICTION: Final = "prediction_id"
+SCORED: Final = frozenset(("score", "low", "high", PREDICTION))  # columns of a table that this service has scored
 HEADER_WITHIN: Final = 20  # rows: titles may stand above the column names
 NOT_MEASURED: Final = frozenset((
     *("", "-", "--", "–", "—", ".", "?", "na", "n/a", "n.a.", "#n/a", "nan", "null", "none", "nil", "nd", "n.d.", "nm"),
@@ -57,6 +59,16 @@ class Fault(NamedTuple):
     column: str
     rule: str
     message: str
+
+
+class Graded(NamedTuple):
+    """A row of grades: what it calls its wine, the wine where the row holds one, and the grade or why there is none."""
+
+    prediction_id: str
+    reference: str
+    wine: Asked | None
+    grade: int | None
+    why: str
 
 
 @dataclass
@@ -95,6 +107,8 @@ def read(
         raise TableRefused(f"{SEGMENT} must be one of {', '.join(SEGMENTS)}, not {cut(segment)}")
     wanted = (*INPUTS, TARGET) if graded else INPUTS
     table.columns = _columns(table.header, said or {}, wanted, segment)
+    if graded:
+        _check_tasters(table)
     table.rows = {number: row for number, row in table.rows.items() if not _is_header(row, table)}
     if len(table.rows) > most:
         raise _too_much(most)
@@ -107,6 +121,28 @@ def read(
         if faults:
             table.wines.pop(number, None)
     return table
+
+
+def read_grades(content: bytes, *, most: int = MAX_ROWS) -> dict[int, Graded]:
+    """The rows of a table of grades by number; a row may name its wine instead of repeating all measurements."""
+    table = _sheet(content, most) if content.startswith(b"PK\x03\x04") else _text(content, most)
+    table.columns = _columns(table.header, {}, (TARGET,), None)
+    _check_tasters(table)
+    names = [*map(_name, table.header)]
+    table.columns |= {each: names.index(_name(each)) for each in (PREDICTION, REFERENCE) if _name(each) in names}
+    try:
+        measured = _columns(table.header, {}, INPUTS, None)
+    except TableRefused:
+        measured = {}
+    if not measured and len(table.columns) == 1:
+        raise TableRefused(
+            f"the file does not say which wines its grades are of: add a column {PREDICTION} or {REFERENCE}, or all "
+            f"of {', '.join(INPUTS)}"
+        )
+    table.columns |= measured
+    table.rows = {number: row for number, row in table.rows.items() if not _is_header(row, table)}
+    table.decimal = _decimal(table)
+    return {number: _graded(table, number, row, whole=bool(measured)) for number, row in table.rows.items()}
 
 
 def told(faults: Sequence[Fault]) -> str:
@@ -164,7 +200,7 @@ def _delimiter(text: str) -> str:
 
     def known(delimiter: str) -> tuple[int, int]:
         heads = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
-        return max((len({*map(_name, head)} & _KNOWN), len(head)) for head in heads)
+        return max((len({*map(_name, head)} & _HEADS), len(head)) for head in heads)
 
     return max(";,\t|", key=known)
 
@@ -255,7 +291,7 @@ def _name(text: str) -> str:
 
 _NAMES: Final = {_name(name): name for name in (*INPUTS, TARGET)}
 _OTHER_NAMES: Final = {_name(alias): name for name, aliases in ALIASES.items() for alias in aliases}
-_KNOWN: Final = frozenset((*_NAMES, *_OTHER_NAMES))
+_HEADS: Final = frozenset((*_NAMES, *_OTHER_NAMES, *map(_name, (PREDICTION, REFERENCE))))
 
 
 def _meant(text: str) -> str | None:
@@ -269,7 +305,7 @@ def _meant(text: str) -> str | None:
 
 def _split(grid: list[list[str]]) -> tuple[list[str], dict[int, list[str]]]:
     """The column names, and the rows below by number; a column of row names may have no name of its own."""
-    heads = [sum(_meant(cell) is not None for cell in row) for row in grid[:HEADER_WITHIN]]
+    heads = [sum(_meant(cell) is not None or _name(cell) in _HEADS for cell in row) for row in grid[:HEADER_WITHIN]]
     if not heads or max(heads) < 2:
         raise TableRefused(f"the file is no table of wines: its first row must name {', '.join(INPUTS)}")
     place = heads.index(max(heads))
@@ -319,12 +355,22 @@ def _columns(
     return {name: places[0] for name, places in found.items() if name in wanted} | named
 
 
+def _check_tasters(table: Table) -> None:
+    """Refuse to take for tasters' grades what this service has put beside its scores."""
+    column = table.header[table.columns[TARGET]]
+    if _name(column) == "grade" and {*table.header} >= SCORED and "grade_predicted" not in table.header:
+        raise TableRefused(
+            f"the column {column} is what the model has said, as the file has been scored: add a column {TARGET} "
+            "with what tasters said"
+        )
+
+
 # What the cells say
 
 
 def _decimal(table: Table) -> str:
     """The sign before decimals, as most numbers of the file have it."""
-    places = [place for name, place in table.columns.items() if name not in (SEGMENT, REFERENCE)]
+    places = [place for name, place in table.columns.items() if name not in (SEGMENT, REFERENCE, PREDICTION)]
     cells = (row[place].strip() for row in table.rows.values() for place in places if place < len(row))
     signs = Counter("," if cell.rfind(",") > cell.rfind(".") else "." for cell in cells if "," in cell or "." in cell)
     return "," if signs[","] > signs["."] else "."
@@ -355,28 +401,22 @@ def _segment(cell: str) -> str:
 
 def _judged(table: Table, number: int, row: list[str], segment: str | None, *, graded: bool) -> Iterator[Fault]:
     """What is wrong with a row; where nothing is, its wine is kept, and its grade."""
-    if any(cell.strip() for cell in row[len(table.header) :]):
-        counts = f"there are {len(row)} cells, but {len(table.header)} columns"
-        yield Fault(number, "", "cells", f"{counts}: quote decimals with a comma, or write them with a point")
+    if too_many := _too_many(table, number, row):
+        yield too_many
         return
     cells = {name: row[place] if place < len(row) else "" for name, place in table.columns.items()}
     given: dict[str, Any] = {SEGMENT: segment or _segment(cells[SEGMENT])}
     if named := cells.get(REFERENCE, "").strip():
         given[REFERENCE] = named
-    for name in (*MEASUREMENTS, *([TARGET] if graded else [])):
+    for name in MEASUREMENTS:
         value = _number(cells[name], table.decimal)
         if isinstance(value, str):
             rule, _, sentence = value.partition(": ")
             yield Fault(number, table.header[table.columns[name]], rule, f"{name} {sentence}")
         else:
             given[name] = value
-    grade = given.pop(TARGET, None)
-    if grade is not None and not (TARGET_RANGE[0] <= grade <= TARGET_RANGE[1] and grade == int(grade)):
-        low, high = TARGET_RANGE
-        sentence = f"{TARGET} must be a whole grade from {low} to {high}, not {grade:g}"
-        yield Fault(number, table.header[table.columns[TARGET]], "grade", sentence)
-    elif grade is not None:
-        table.grades[number] = int(grade)
+    if graded:
+        yield from _grade(table, number, cells[TARGET])
     try:
         wine = msgspec.convert(given, Quick)
     except msgspec.ValidationError:
@@ -385,6 +425,39 @@ def _judged(table: Table, number: int, row: list[str], segment: str | None, *, g
         table.wines[number] = wine
         if not parts_fit([wine]):
             yield from _broken(table, number, given)
+
+
+def _too_many(table: Table, number: int, row: list[str]) -> Fault | None:
+    if not any(cell.strip() for cell in row[len(table.header) :]):
+        return None
+    counts = f"there are {len(row)} cells, but {len(table.header)} columns"
+    return Fault(number, "", "cells", f"{counts}: quote decimals with a comma, or write them with a point")
+
+
+def _grade(table: Table, number: int, cell: str) -> Iterator[Fault]:
+    """What is wrong with a grade; where nothing is, it is kept."""
+    value, (low, high) = _number(cell, table.decimal), TARGET_RANGE
+    column = table.header[table.columns[TARGET]]
+    if isinstance(value, str):
+        rule, _, sentence = value.partition(": ")
+        yield Fault(number, column, rule, f"{TARGET} {sentence}")
+    elif low <= value <= high and value == int(value):
+        table.grades[number] = int(value)
+    else:
+        sentence = f"{TARGET} must be a whole grade from {low} to {high}, not {value:g}"
+        yield Fault(number, column, "grade", sentence)
+
+
+def _graded(table: Table, number: int, row: list[str], *, whole: bool) -> Graded:
+    """A row of grades; what is wrong with its measurements does not matter where it names its wine."""
+    cells = {name: row[place].strip() if place < len(row) else "" for name, place in table.columns.items()}
+    too_many = _too_many(table, number, row)
+    faults = [too_many] if too_many else [*_grade(table, number, cells[TARGET])]
+    wine = None
+    if whole and not [*_judged(table, number, row, None, graded=False)]:
+        wine = table.wines[number]
+    why = faults[0].message if faults else ""
+    return Graded(cells.get(PREDICTION, ""), cells.get(REFERENCE, ""), wine, table.grades.get(number), why)
 
 
 def _broken(table: Table, number: int, given: dict[str, Any]) -> Iterator[Fault]:
@@ -415,10 +488,10 @@ def written(table: Table, names: Sequence[str], answers: Mapping[int, Sequence[o
         csv.writer(out, delimiter=table.delimiter, lineterminator=table.newline, quoting=quoting)
         for quoting in (csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL for quoted in table.quoted)
     )
-    head.writerow([*map(_harmless, table.header), *added])
+    head.writerow([*map(harmless, table.header), *added])
     width = len(table.header)
     for number, row in table.rows.items():
-        own = [_harmless(cell) for cell in (row + [""] * width)[:width]]
+        own = [harmless(cell) for cell in (row + [""] * width)[:width]]
         cells.writerow([*own, *(_written(value, table.decimal) for value in answers[number])])
     text = out.getvalue()
     try:
@@ -431,6 +504,7 @@ def _written(value: object, decimal: str) -> str:
     return f"{value:.4g}".replace(".", decimal) if isinstance(value, float) else str(value)
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet runs."""
     runs = (len(cell) > 1 and cell.lstrip()[:1] in ("=", "+", "-", "@")) or cell[:1] in ("\t", "\r")
     return f"'{cell}" if runs and all(isinstance(_number(cell, decimal), str) for decimal in ".,") else cell

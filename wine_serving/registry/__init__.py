@@ -2,13 +2,24 @@
 
 from wine_serving.errors import RegistryError
 from wine_serving.registry.files import digest_files
-from wine_serving.registry.promises import DATASET, EVALUATION, LATEST, MODEL, PRODUCTION, AliasMove, Record, Registry
+from wine_serving.registry.promises import (
+    DATASET,
+    EVALUATION,
+    GRADES,
+    LATEST,
+    MODEL,
+    PRODUCTION,
+    AliasMove,
+    Record,
+    Registry,
+)
 from wine_serving.registry.wandb_sdk import tracking
 from wine_serving.settings import ROOT, Settings
 
 __all__ = [
     "DATASET",
     "EVALUATION",
+    "GRADES",
     "LATEST",
     "MODEL",
     "PRODUCTION",

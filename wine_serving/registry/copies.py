@@ -13,6 +13,7 @@ from wine_serving.registry.promises import (
     BY_HAND,
     DATASET,
     EVALUATION,
+    GRADES,
     LATEST,
     MODEL,
     PRODUCTION,
@@ -23,7 +24,7 @@ from wine_serving.registry.promises import (
 from wine_serving.registry.wandb import WandbRegistry
 from wine_serving.registry.wandb_sdk import push_runs
 
-COLLECTIONS: Final = (DATASET, MODEL, EVALUATION)
+COLLECTIONS: Final = (GRADES, DATASET, MODEL, EVALUATION)
 RELEASE_FILE: Final = "release.json"
 
 

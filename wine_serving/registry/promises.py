@@ -22,10 +22,12 @@ from wine_serving.registry.files import digest_of, files_to_publish
 DATASET: Final = "wine-quality-data"
 MODEL: Final = "wine-quality"
 EVALUATION: Final = "wine-quality-evaluation"
+GRADES: Final = "wine-quality-grades"
 MADE_BY: Final = {
     DATASET: "01_data (make data)",
     MODEL: "03_training (make train)",
     EVALUATION: "04_evaluation (make evaluate)",
+    GRADES: "make sample or make grades",
 }
 
 LATEST: Final = "latest"

@@ -21,6 +21,7 @@ from wine_serving.registry.promises import (
     BY_HAND,
     DATASET,
     EVALUATION,
+    GRADES,
     LATEST,
     MODEL,
     PRODUCTION,
@@ -37,7 +38,7 @@ from wine_serving.registry.wandb_sdk import Project
 if TYPE_CHECKING:
     import wandb
 
-KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report"}
+KINDS: Final = {DATASET: "dataset", MODEL: "model", EVALUATION: "report", GRADES: "dataset"}
 OURS: Final = "registry"  # the key of an artifact's metadata under which the record lies
 # What of a record lies there:
 KEPT: Final = {"digest", "files", "created", "created_by", "commit", "run", "inputs", "evaluation", "monitoring"}
