@@ -133,7 +133,18 @@ def monitoring() -> None:
     if look and not look["simulated"]:
         keep(MONITORING, of_monitoring(look), unless=about(look) if look["answer"] == "too_few" else None)
     if grades := os.environ.get("NEW_GRADES"):
-        output("gh", "workflow", "run", "main.yml", "--ref", "main", "--field", f"parameters=-p grades {grades}")
+        output(
+            "gh",
+            "workflow",
+            "run",
+            "main.yml",
+            "--ref",
+            "main",
+            "--field",
+            f"parameters=-p grades {grades}",
+            "--field",
+            "unattended=true",
+        )
         say(f"started a training with {grades}")
 
 

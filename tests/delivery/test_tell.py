@@ -105,7 +105,9 @@ def test_new_grades_start_a_training_and_drift_alone_does_not(runner: Runner) ->
     runner.look("worse")
     assert not (runner.store / "started").exists()
     runner.look("as_promoted", NEW_GRADES="wine-quality-grades:v3")
-    assert (runner.store / "started").read_text() == "main.yml --field parameters=-p grades wine-quality-grades:v3\n"
+    assert (
+        runner.store / "started"
+    ).read_text() == "main.yml --field parameters=-p grades wine-quality-grades:v3 --field unattended=true\n"
 
 
 def results(**jobs: str) -> str:
