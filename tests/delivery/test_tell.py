@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.delivery.here import QUICK_PATH
 from tests.delivery.test_what_follows import verdict
 from tests.serving.test_monitoring import FOUND
+from tests.stand_ins.wandb_server.app import WandbServer
 
 SCRIPTS = ("tell.py", "published.py", "command.py")
 
@@ -163,3 +164,16 @@ def test_a_run_publishes_also_the_pages_that_it_does_not_make(runner: Runner, tm
     runner.run("published.py", "all", GH_SITE=str(site))
     assert (runner.reports / "index.html").read_text() == "of today"
     assert (runner.reports / "history" / "v0.html").read_text() == "of last week"
+
+
+@pytest.mark.delivery
+def test_who_has_wandb_is_alerted_there(runner: Runner, wandb_server: WandbServer, wandb_home: Path) -> None:
+    """Where there is a key; with the words of the issue, and only where there is something to say."""
+    (runner.reports / "monitor.json").write_text(json.dumps(FOUND.as_data()))
+    assert "no key" in runner.run("tell.py", "alert-monitoring", WANDB_API_KEY="")
+    for command in ("alert-monitoring", "alert-training"):
+        runner.run("tell.py", command, **wandb_server.environment(wandb_home))
+    (run,) = wandb_server.project.runs_by_name.values()
+    ((title, text),) = run.alerts
+    assert title == "Monitoring of v3: the wines have changed"
+    assert FOUND.sentence in text
