@@ -85,8 +85,8 @@ def test_who_reads_the_log_may_do_nothing_else() -> None:
     """Google takes the token of that environment for the account that reads, and of no other job for it."""
     look = MONITOR["jobs"]["look"]
     accounts = [step["with"]["service_account"] for step in look["steps"] if "google-github-actions/auth" in str(step)]
-    assert [account.partition("@")[0] for account in accounts] == ["wine-quality-watcher"]
-    assert "wine-quality-watcher" not in yaml.safe_dump(MAIN)
+    assert [account.partition("@")[0] for account in accounts] == ["wine-quality-monitor"]
+    assert "wine-quality-monitor" not in yaml.safe_dump(MAIN)
 
 
 def test_what_runs_by_itself_tells_somebody() -> None:
