@@ -13,8 +13,10 @@ cd "$(dirname "$0")"
 export GCP_PROJECT GCP_REGION=${GCP_REGION:-europe-west1}
 export CLOUDSDK_CORE_PROJECT=$GCP_PROJECT CLOUDSDK_CORE_DISABLE_PROMPTS=1
 api=wine-quality-api ui=wine-quality-ui builder=wine-quality-builder deployer=wine-quality-deployer
+monitor=wine-quality-monitor log=wine-quality-predictions
 alerts=("wine quality: 5xx answers" "wine quality: slow answers" "wine quality: the API is down")
 repository=(wine-quality --location="$GCP_REGION")
+bucket=("$log" --location="$GCP_REGION")
 pool=(github --location=global) provider=(github --workload-identity-pool=github --location=global)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -22,6 +24,7 @@ trap 'rm -rf "$scratch"' EXIT
 do_it() { echo "+ gcloud $*" && gcloud "$@" --quiet --format=none; }
 there() { gcloud "$@" --quiet --format=none >/dev/null 2>&1; } # a failing `describe`: it is not there
 state() { gcloud "$@" --format='value(state)' --quiet 2>/dev/null || true; }
+lifecycle() { gcloud "$@" --format='value(lifecycleState)' --quiet 2>/dev/null || true; }
 account() { echo "$1@$GCP_PROJECT.iam.gserviceaccount.com"; }
 allow() { # WHO ROLE ON WHAT…: a role on one thing only
   local who=$1 role=$2
@@ -43,7 +46,9 @@ made() {
   done
   for name in wine-api-key wandb-api-key; do ! there secrets describe "$name" || echo "secrets delete $name"; done
   ! there artifacts repositories describe "${repository[@]}" || echo "artifacts repositories delete ${repository[*]}"
-  for name in $api $ui $builder $deployer; do
+  ! there logging sinks describe $log || echo "logging sinks delete $log"
+  [ "$(lifecycle logging buckets describe "${bucket[@]}")" != ACTIVE ] || echo "logging buckets delete ${bucket[*]}"
+  for name in $api $ui $builder $deployer $monitor; do
     ! there iam service-accounts describe "$(account "$name")" || echo "iam service-accounts delete $(account "$name")"
   done
   case $(state iam workload-identity-pools describe "${pool[@]}") in
@@ -78,7 +83,7 @@ there projects describe "$GCP_PROJECT" || do_it projects create "$GCP_PROJECT"
 [ -z "${BILLING_ACCOUNT:-}" ] || do_it billing projects link "$GCP_PROJECT" --billing-account="$BILLING_ACCOUNT"
 do_it services enable run.googleapis.com artifactregistry.googleapis.com secretmanager.googleapis.com \
   iam.googleapis.com iamcredentials.googleapis.com sts.googleapis.com cloudresourcemanager.googleapis.com \
-  monitoring.googleapis.com
+  monitoring.googleapis.com logging.googleapis.com
 number=$(gcloud projects describe "$GCP_PROJECT" --format='value(projectNumber)')
 
 echo "── container images"
@@ -91,7 +96,7 @@ JSON
 do_it artifacts repositories set-cleanup-policies "${repository[@]}" --policy="$scratch/cleanup.json"
 
 echo "── service accounts"
-for name in $api $ui $builder $deployer; do
+for name in $api $ui $builder $deployer $monitor; do
   there iam service-accounts describe "$(account "$name")" || do_it iam service-accounts create "$name" --display-name="$name"
 done
 
@@ -119,6 +124,17 @@ for name in $api $ui; do
   allow "$who" roles/iam.serviceAccountUser iam service-accounts add-iam-policy-binding "$(account "$name")"
 done
 
+echo "── predictions, kept until grades come back, and read by the weekly look at them alone"
+case $(lifecycle logging buckets describe "${bucket[@]}") in
+  "") do_it logging buckets create "${bucket[@]}" --retention-days=400 --description="predictions, until grades come back" ;;
+  DELETE_REQUESTED) do_it logging buckets undelete "${bucket[@]}" ;; # Google keeps a removed one, and its name, for a week
+esac
+there logging sinks describe $log ||
+  do_it logging sinks create $log "logging.googleapis.com/projects/$GCP_PROJECT/locations/$GCP_REGION/buckets/$log" \
+    --log-filter="resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"$api\" AND jsonPayload.message=\"prediction\""
+allow "serviceAccount:$(account $monitor)" roles/logging.viewAccessor \
+  logging views add-iam-policy-binding _AllLogs --bucket=$log --location="$GCP_REGION"
+
 echo "── keyless, from the main branch of the repository with the number $id; deploying from its environment production only"
 case $(state iam workload-identity-pools describe "${pool[@]}") in
   "") do_it iam workload-identity-pools create "${pool[@]}" --display-name=GitHub ;;
@@ -134,7 +150,7 @@ case $(state iam workload-identity-pools providers describe "${provider[@]}") in
 esac
 identities=projects/$number/locations/global/workloadIdentityPools/github
 subject=principal://iam.googleapis.com/$identities/subject/repo:$GITHUB_REPOSITORY
-for pair in "$builder $subject:ref:refs/heads/main" "$deployer $subject:environment:production"; do
+for pair in "$builder $subject:ref:refs/heads/main" "$monitor $subject:ref:refs/heads/main" "$deployer $subject:environment:production"; do
   allow "${pair#* }" roles/iam.workloadIdentityUser iam service-accounts add-iam-policy-binding "$(account "${pair%% *}")"
 done
 

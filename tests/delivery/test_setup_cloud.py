@@ -67,8 +67,10 @@ def test_a_new_project_gets_everything_and_a_second_run_nothing(project: Project
     assert [call.partition(" create")[0] for call in made] == [
         "projects",
         "artifacts repositories",
-        *["iam service-accounts"] * 4,
+        *["iam service-accounts"] * 5,
         "secrets",
+        "logging buckets",
+        "logging sinks",
         "iam workload-identity-pools",
         "iam workload-identity-pools providers",
         "monitoring uptime",
@@ -115,6 +117,23 @@ def test_a_quote_adds_nothing_to_a_condition(project: Project, first: list[str],
     assert done.returncode == 1
     assert "cannot be used" in done.stderr
     assert len((project.cloud / "calls.jsonl").read_text()) == before
+
+
+def test_predictions_are_kept_and_only_the_weekly_look_reads_them(project: Project, first: list[str]) -> None:
+    """For 400 days, of the API alone; its account may look at that bucket, from main, and do nothing else."""
+    (bucket,) = [call for call in first if call.startswith("logging buckets create")]
+    assert "--retention-days=400" in bucket
+    created = json.loads((project.cloud / "state.json").read_text())["created"]
+    assert created["logging sinks wine-quality-predictions"] == (
+        'resource.type="cloud_run_revision" AND resource.labels.service_name="wine-quality-api" AND '
+        'jsonPayload.message="prediction"'
+    )
+    monitor = [call for call in first if "binding" in call and "wine-quality-monitor@" in call]
+    assert [call.partition("roles/")[2].split()[0] for call in monitor] == [
+        "logging.viewAccessor",
+        "iam.workloadIdentityUser",
+    ]
+    assert "/subject/repo:somebody/wine:ref:refs/heads/main" in monitor[-1]
 
 
 def test_the_alerts_are_readable(project: Project, first: list[str]) -> None:

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def take_in(promoted: FolderRegistry, tmp_path: Path) -> Callable[..., str]:
     return take
 
 
-def held(registry: FolderRegistry) -> pd.DataFrame:
+def held(registry: FolderRegistry) -> Any:
     """The newest rows of the collection, by prediction."""
     return grades.read(registry).table.set_index("prediction_id")
 
@@ -146,7 +146,7 @@ def test_nobody_is_asked_without_a_production(folder: FolderRegistry, log: Calla
 # Logs
 
 
-def test_odd_lines_are_told_and_lose_nothing(log: Callable[..., str], tmp_path: Path) -> None:
+def test_odd_lines_are_told_and_lose_nothing(log: Callable[..., str]) -> None:
     """Twice there, cut off, in another time zone, from the future: the rest is read, in the order of time."""
     elsewhere = line(3, time="2026-03-02T06:30:00-01:30")  # half past seven in UTC
     path = Path(log([*LINES[:3], *LINES[:2], elsewhere, line(4, time="2099-01-01T00:00:00Z")]))
@@ -176,7 +176,7 @@ def test_log_is_named_by_files_and_folders(log: Callable[..., str], tmp_path: Pa
 
 
 @pytest.fixture
-def asked(promoted: FolderRegistry, log: Callable[..., str]) -> Iterator[list[str]]:
+def asked(promoted: FolderRegistry, log: Callable[..., str]) -> list[str]:
     """Twenty wines that were asked for: their ids."""
     list(tasting.sample(promoted, 20, log()))
     return [*held(promoted).index]
@@ -188,8 +188,9 @@ def number(prediction_id: str) -> int:
 
 def test_form_that_was_filled_in_is_taken_in(promoted: FolderRegistry, asked: list[str], form: Path) -> None:
     """Without any log, late as it may be; what has no grade yet is listed, and waits on."""
+    assert len(asked) == 20
     table = pd.read_csv(form)
-    table[TARGET] = [6, 7, *[""] * 18]
+    table[TARGET] = ["6", "7", *[""] * 18]
     table.to_csv(form.with_name("filled.csv"), index=False, sep=";")
     said = "\n".join(tasting.take_in(promoted, str(form.with_name("filled.csv")), ""))
     assert "filled.csv: 2 grades are new, 0 correct an earlier one, 0 were known\n18 rows bring none" in said
@@ -338,9 +339,7 @@ def test_wine_of_which_a_measurement_was_assumed_is_no_training_data(
 # The collection
 
 
-def test_two_who_write_at_once_lose_nothing(
-    promoted: FolderRegistry, asked: list[str], take_in: Callable[..., str]
-) -> None:
+def test_two_who_write_at_once_lose_nothing(promoted: FolderRegistry, asked: list[str]) -> None:
     """Whoever comes second finds the version in between, and the newest one holds what both have said."""
     one, other = asked[:2]
     moment = pd.Timestamp("2026-04-01T10:00:00Z")
