@@ -1,29 +1,23 @@
 # One vocabulary for people and for workflows; `make` alone prints the menu. What a person types is data: make would expand it, and
 # run what `$(shell …)` in it says. Its text is taken instead, and reaches Python through the environment, where nothing in it is run.
-$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
-  $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 PROFILE  ?= full
 API_PORT ?= 8000
 UI_PORT  ?= 8501
-export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL SPACE TRIALS
+export ACTION ATTESTED_BY ONLY PROFILE PARAMS EXTRA_CSV VERSION REASON A B API_PORT UI_PORT PUSH INPUT OUTPUT MODEL SPACE TRIALS LOG GRADES CSV N
 export WINE_API_URL ?= http://localhost:$(value API_PORT)
 export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(value PYTHONIOENCODING)))):replace
 unexport PORT PYTHONDONTWRITEBYTECODE  # that is the containers'; each notebook's Python starts faster on compiled code
 
 # Inside conda its own Python is used, elsewhere .venv, which says in which folder it was made and for which Python. One
 # that belongs elsewhere (copied, moved, made with another Python than PYTHON names) is set up anew.
-ifeq ($(value WINE_ENV),conda)
-override PY    := python
-override READY := in-conda
+override CONDA := $(filter conda,$(value WINE_ENV))
+override PY    := $(if $(CONDA),python,.venv/$(if $(filter Windows_NT,$(value OS)),Scripts,bin)/python)
+override READY := $(if $(CONDA),in-conda,.venv/.ready)
+override MADE  := $(if $(CONDA),,$(shell cat .venv/.python 2>/dev/null))
+ifneq ($(CONDA)$(shell cat .venv/.ready 2>/dev/null)|$(MADE),$(CURDIR)|$(or $(value PYTHON),$(MADE)))
 .PHONY: $(READY)
-else
-override PY    := .venv/$(if $(filter Windows_NT,$(value OS)),Scripts,bin)/python
-override READY := .venv/.ready
-override MADE  := $(shell cat .venv/.python 2>/dev/null)
-ifneq ($(shell cat .venv/.ready 2>/dev/null)|$(MADE),$(CURDIR)|$(or $(value PYTHON),$(MADE)))
-.PHONY: $(READY)
-endif
 endif
 override FOUND = $(or $(shell for each in python3 python python3.14 python3.13 python3.12 python3.11 "$$(uv python find 2>/dev/null)"; do "$$each" \
   -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null && echo "$$each" && break; done),$(error Python 3.11 to 3.14 is needed: install it))
@@ -33,7 +27,6 @@ override API := $(PY) -m uvicorn wine_serving.app:app --host 127.0.0.1 --port "$
 override UI  := $(PY) -m streamlit run wine_ui/app.py --server.address 127.0.0.1 --server.port "$$UI_PORT" \
                 --server.headless true --browser.gatherUsageStats false
 
-.DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z -]*\):.*/\1/p' Makefile 2>/dev/null)
 
 help:  ## this menu
@@ -42,16 +35,17 @@ help:  ## this menu
 # Notebooks
 pipeline: $(READY)  ## the main job: all notebooks, verdict and reports (PROFILE=quick or full, EXTRA_CSV=cellar.csv)
 	@$(RUN) 01_data 02_eda 03_training 04_evaluation $(if $(filter quick,$(value PROFILE)),,--afterwards 05_audit)
-data: $(READY)  ## fetch, check and split the wines: a dataset version
-	@$(RUN) 01_data
+data: $(READY)  ## fetch, check and split the wines: a dataset version (GRADES=wine-quality-grades:latest)
 eda: $(READY)  ## what a modeller must know: a report
-	@$(RUN) 02_eda
 train: $(READY)  ## train, calibrate and export: a model version, the candidate (PARAMS="-p seed 7")
-	@$(RUN) 03_training
 evaluate: $(READY)  ## judge the candidate against production: promote or decline
-	@$(RUN) 04_evaluation
-audit: $(READY)  ## what informs and decides nothing, on the newest candidate: a report
-	@$(RUN) 05_audit
+audit: $(READY)  ## what informs and decides nothing, on the newest candidate: a report (LOG=…: what it had answered)
+monitor: $(READY)  ## does production still do what it was promoted for? (LOG=artifacts/log/ GRADES=…)
+override STAGES := data=01_data eda=02_eda train=03_training evaluate=04_evaluation audit=05_audit monitor=07_monitoring
+data eda train evaluate audit monitor:
+	@$(RUN) $(patsubst $@=%,%,$(filter $@=%,$(STAGES)))
+audit monitor: override RUN += $(if $(value LOG),-p log "$$LOG")
+pipeline data monitor: override RUN += $(if $(value GRADES),-p grades "$$GRADES")
 compare: $(READY)  ## a report on two model versions (A=vN B=vM)
 	@[ -n "$$A" ] && [ -n "$$B" ] || { echo "Say which two versions: make compare A=v0 B=v1" >&2; exit 2; }
 	@$(RUN) compare -p a "$$A" -p b "$$B"
@@ -81,6 +75,12 @@ promote: $(READY)  ## a person moves production (VERSION=vN REASON="…")
 	@$(PY) -m wine_serving promote --reason="$$REASON" -- "$$VERSION"
 rollback: $(READY)  ## production goes back to the version before
 	@$(PY) -m wine_serving rollback --reason="$$REASON"
+log:  ## production's predictions of late, as `make monitor` takes them, into artifacts/log/ (GCP_PROJECT=… SINCE=7d)
+	@SINCE="$${SINCE:-7d}" .github/production-log.sh
+sample: $(READY)  ## name wines to be tasted, drawn at random, and remember having asked (N=30 LOG=…)
+	@$(PY) notebooks/tasting.py sample -- "$${N:-30}" "$$LOG"
+grades: $(READY)  ## join tasters' grades to predictions: a version of wine-quality-grades (CSV=… LOG=…)
+	@$(PY) notebooks/tasting.py grades -- "$$CSV" "$$LOG"
 sync: $(READY)  ## push runs and versions made in the folder to W&B (WINE_REGISTRY=wandb:ENTITY/PROJECT)
 	@$(PY) -m wine_serving sync
 
@@ -92,7 +92,7 @@ check: $(READY)  ## lint, format, types, notebooks clean
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) requirements/environment.py check-notebooks
 format: $(READY)  ## let ruff lay out the code
 	@$(PY) -m ruff check --fix && $(PY) -m ruff format
-bench: scale  ## benchmark the serving path and the pipeline (ONLY=gates, serving, estimators or score: that alone)
+bench: scale  ## benchmark the serving path and the pipeline (ONLY=gates, serving, monitoring, …: that alone)
 	@$(PY) -m tests.bench
 lock: $(READY)  ## write requirements/ from pyproject.toml again (PARAMS=--upgrade for newer versions)
 	@$(PY) requirements/lock.py $$PARAMS

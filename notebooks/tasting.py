@@ -123,9 +123,12 @@ class Joined(NamedTuple):
 
 def take_in(registry: Registry, csv: str, named: str) -> Iterator[str]:
     """Join the grades in files to predictions, and publish what comes out; says what became of every row."""
+    given = given_tables(csv, "CSV")
+    if not given:
+        raise ContractError("no table of grades is named: CSV=grades.csv names one")
     log = logged.read(named) if named else None
     yield from log.told if log else ()
-    for name, path in given_tables(csv, "CSV").items():
+    for name, path in given.items():
         content = content_of(path, "CSV")
         try:
             rows = tables.read_grades(content)

@@ -33,13 +33,13 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 TARGETS = re.findall(
     r"\w+",
     "pipeline data eda train evaluate search score serve api ui lab promote rollback compare test check bench images "
-    "deploy sync",
+    "deploy sync audit monitor log sample grades",
 )
 TOP_LEVEL = {
     *("notebooks", "wine_serving", "wine_ui", "tests", "requirements", "environment.yml", "Dockerfile.api"),
     *("Dockerfile.ui", "README.md", "pyproject.toml", "Makefile", "LICENSE"),
 }
-DOCUMENTS = (ROOT / "README.md", *(ROOT / ".github" / name for name in ("OPERATING.md", "SCALE.md")))
+DOCUMENTS = (ROOT / "README.md", *(ROOT / ".github" / name for name in ("MONITORING.md", "OPERATING.md", "SCALE.md")))
 COMMANDS = sorted(
     {each for text in DOCUMENTS for each in re.findall(r"^make .*?(?= +#|$)", text.read_text(), re.MULTILINE)}
 )
@@ -128,7 +128,8 @@ def test_what_a_person_types_reaches_the_history_as_it_is(
 
 
 TYPED = re.findall(
-    r"\w+", "PARAMS PROFILE EXTRA_CSV VERSION REASON A B PUSH API_PORT UI_PORT BASE_IMAGE LOCK GCP_PROJECT ANY"
+    r"\w+",
+    "PARAMS PROFILE EXTRA_CSV VERSION REASON A B PUSH API_PORT UI_PORT BASE_IMAGE LOCK GCP_PROJECT LOG GRADES CSV N SINCE ANY",
 )
 
 

@@ -336,6 +336,33 @@ def test_wine_of_which_a_measurement_was_assumed_is_no_training_data(
     assert wines[TARGET].tolist() == [6]
 
 
+# The commands
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["grades", "--", "", ""], "no table of grades is named: CSV=grades.csv names one"),
+        (["sample", "--", "30", ""], "no prediction log is named: LOG=production.jsonl names one"),
+        (["sample", "--", "-5", "x"], "N='-5' cannot be used: it must be a whole number from 1 to 1000"),
+    ],
+)
+def test_what_is_not_said_is_asked_for(
+    promoted: FolderRegistry,
+    words: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a person types it after make."""
+    monkeypatch.setenv("WINE_REGISTRY", f"folder:{promoted.root}")
+    try:
+        assert tasting.main(words) == 1
+    except SystemExit as refused:
+        assert refused.code == 2
+    assert sentence in capsys.readouterr().err
+
+
 # The collection
 
 
