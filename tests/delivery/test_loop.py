@@ -77,7 +77,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
 def wines(laptop: Laptop) -> pd.DataFrame:
     """Wines with what tasters gave them, which the model has not seen."""
     test = pd.read_parquet(laptop.registry.fetch(f"{DATASET}:latest") / "test.parquet")
-    return test.drop_duplicates("group").head(ASKED).reset_index(drop=True)
+    return test.drop_duplicates("group").sample(ASKED, random_state=0).reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
