@@ -135,7 +135,7 @@ there logging sinks describe $log ||
 allow "serviceAccount:$(account $monitor)" roles/logging.viewAccessor \
   logging views add-iam-policy-binding _AllLogs --bucket=$log --location="$GCP_REGION"
 
-echo "── keyless, from the main branch of the repository with the number $id; deploying from its environment production only"
+echo "── keyless, from the main branch of the repository with the number $id; deploying and looking from environments of theirs"
 case $(state iam workload-identity-pools describe "${pool[@]}") in
   "") do_it iam workload-identity-pools create "${pool[@]}" --display-name=GitHub ;;
   DELETED) do_it iam workload-identity-pools undelete "${pool[@]}" ;; # Google keeps a removed one, and its name, for a month
@@ -150,7 +150,7 @@ case $(state iam workload-identity-pools providers describe "${provider[@]}") in
 esac
 identities=projects/$number/locations/global/workloadIdentityPools/github
 subject=principal://iam.googleapis.com/$identities/subject/repo:$GITHUB_REPOSITORY
-for pair in "$builder $subject:ref:refs/heads/main" "$monitor $subject:ref:refs/heads/main" "$deployer $subject:environment:production"; do
+for pair in "$builder $subject:ref:refs/heads/main" "$monitor $subject:environment:monitoring" "$deployer $subject:environment:production"; do
   allow "${pair#* }" roles/iam.workloadIdentityUser iam service-accounts add-iam-policy-binding "$(account "${pair%% *}")"
 done
 

@@ -34,6 +34,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from wine_serving.errors import ContractError
 from wine_serving.registry import GRADES, LATEST, MODEL, Record, Registry
 from wine_serving.schema import INPUTS, MEASUREMENTS, SEGMENT, TARGET
 
@@ -76,6 +77,29 @@ def read(registry: Registry, ref: str | None = None, *, run: Any = None) -> Grad
         return Grades(None, typed(pd.DataFrame(columns=[*COLUMNS])))
     record = registry.record(ref or f"{GRADES}:{LATEST}")
     return Grades(record.ref, _table(registry, record, run))
+
+
+class Returned(NamedTuple):
+    """What a dataset takes of the collection: the table with its path, its version, and of when its grades are."""
+
+    tables: Mapping[str, Path]
+    version: tuple[str, ...]
+    dates: Mapping[str, Mapping[str, str]]
+
+
+def returned(registry: Registry, ref: str | None, before: Record | None, run: Any = None) -> Returned:
+    """The graded wines of the version that `ref` names; for None what the dataset `before` says of those it kept."""
+    if ref is None:
+        kept = before.metadata["sources"].get(WINES) if before else None
+        version = tuple(each for each in before.inputs if each.startswith(GRADES)) if before and kept else ()
+        dates = {name: said for name, said in (kept or {}).items() if name != "sha256"}
+        return Returned({}, version, {WINES: dates} if kept else {})
+    record = registry.record(ref)
+    path = registry.fetch(record.ref, run=run) / WINES
+    if not path.is_file():
+        raise ContractError(f"{record.ref} holds no grade of a wine that was measured: make grades CSV=… brings some")
+    dates = {name: record.metadata[name] for name in ("graded_from", "graded_until")}
+    return Returned({WINES: path}, (record.ref,), {WINES: dates})
 
 
 def change(registry: Registry, changed: Callable[[pd.DataFrame], pd.DataFrame], files: Mapping[str, str]) -> Grades:

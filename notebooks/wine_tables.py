@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -19,17 +20,24 @@ KEPT = "extra"  # the folder of a dataset that holds the tables given for it
 
 
 def wanted_tables(
-    origin: Collection[str], before: Path | None, extra_csv: str | None, without: str | None, ever: Collection[str]
+    origin: Collection[str],
+    before: Path | None,
+    extra_csv: str | None,
+    without: str | None,
+    ever: Collection[str],
+    returned: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, Path]:
     """All tables besides the origin's files, by name: those of the dataset before, those given now, less some.
 
-    A table that is given again under its name takes the place of the one before. `ever` are the names in all datasets.
+    A table that is given again under its name takes the place of the one before, as does the one of `returned` grades.
+    `ever` are the names in all datasets.
     """
     listed = json.loads((before / "dataset.json").read_text(encoding="utf-8"))["sources"] if before else {}
     kept = {name: before / KEPT / name for name in listed if before and name not in origin}
     given, out = given_tables(extra_csv), _listed(without)
-    if taken := [name for name in given if name.casefold() in {each.casefold() for each in origin}]:
+    if taken := [name for name in given if name.casefold() in {each.casefold() for each in (*origin, *returned)}]:
         raise ContractError(f"{taken[0]} is the name of a file of the origin: give your table another one")
+    given |= returned
     if unknown := [name for name in out if name not in {*kept, *given, *ever} - {*origin}]:
         there = ", ".join(kept | given) or "none"
         raise ContractError(f"{unknown[0]} cannot be left out: tables given so far are {there}; correct without")

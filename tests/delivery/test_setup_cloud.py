@@ -120,7 +120,7 @@ def test_a_quote_adds_nothing_to_a_condition(project: Project, first: list[str],
 
 
 def test_predictions_are_kept_and_only_the_weekly_look_reads_them(project: Project, first: list[str]) -> None:
-    """For 400 days, of the API alone; its account may look at that bucket, from main, and do nothing else."""
+    """For 400 days, of the API alone; its account may look at that bucket from its environment, and do nothing else."""
     (bucket,) = [call for call in first if call.startswith("logging buckets create")]
     assert "--retention-days=400" in bucket
     created = json.loads((project.cloud / "state.json").read_text())["created"]
@@ -133,7 +133,7 @@ def test_predictions_are_kept_and_only_the_weekly_look_reads_them(project: Proje
         "logging.viewAccessor",
         "iam.workloadIdentityUser",
     ]
-    assert "/subject/repo:somebody/wine:ref:refs/heads/main" in monitor[-1]
+    assert "/subject/repo:somebody/wine:environment:monitoring" in monitor[-1]
 
 
 def test_the_alerts_are_readable(project: Project, first: list[str]) -> None:

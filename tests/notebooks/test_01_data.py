@@ -1,10 +1,12 @@
 """01_data: a cellar's wines are wines like any other, tables add up, and the split keeps groups whole."""
 
 import hashlib
+import math
 import os
 from itertools import combinations
 from pathlib import Path
 
+import grades
 import origin
 import pandas as pd
 import pytest
@@ -16,8 +18,8 @@ from wine_tables import KEPT
 from tests import tiny
 from tests.cells import Cells
 from tests.serving.test_tables import xlsx
-from wine_serving.errors import ContractError
-from wine_serving.registry import DATASET
+from wine_serving.errors import ContractError, VersionNotFound
+from wine_serving.registry import DATASET, GRADES
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import MEASUREMENTS, SEGMENT, TARGET
 from wine_serving.settings import ROOT
@@ -81,6 +83,35 @@ def test_tables_add_up_until_one_is_left_out(cellar: pd.DataFrame, tmp_path: Pat
     assert wanted(without="new.csv") == ["old.csv"]
     listed = folder.record(record.ref).metadata["sources"]["old.csv"]["sha256"]
     assert listed == hashlib.sha256((folder.fetch(record.ref) / KEPT / "old.csv").read_bytes()).hexdigest()
+
+
+def test_grades_that_came_back_add_up_with_their_dates(cellar: pd.DataFrame, promoted: FolderRegistry) -> None:
+    """They are one table more, which later datasets keep; the version that they are of is in the lineage."""
+    rows = cellar[:20].assign(
+        prediction_id=[f"id-{row}" for row in range(20)], version="v0", assumed="", score=6.0, low=5.0, high=7.0,
+        predicted_at="2026-03-02T08:00Z", grade=[*[7.0] * 12, *[math.nan] * 8], graded_at="2026-03-09T08:00Z",
+    )  # fmt: skip
+    collection = grades.change(promoted, lambda _: rows, {"panel.csv": "0" * 64}).ref
+    with pytest.raises(VersionNotFound, match="there are versions v0"):
+        Cells("01_data", grades=f"{GRADES}:v7").run(before="join")
+    first = Cells("01_data", grades=f"{GRADES}:latest").run()
+    back = first["rows"][first["rows"]["source"] == grades.WINES]
+    assert (len(back), back[TARGET].tolist()) == (12, [7] * 12)
+    assert first["record"].inputs == (collection,) == promoted.record(f"{DATASET}:v0").inputs
+    said = first["record"].metadata["sources"][grades.WINES]
+    assert said["graded_from"] == said["graded_until"] == "2026-03-09T08:00:00+00:00"
+    kept = Cells("01_data").run(before="distinct")
+    assert (kept["back"].version, kept["back"].dates) == (first["back"].version, first["back"].dates)
+    pd.testing.assert_frame_equal(kept["rows"], first["rows"])
+    assert not Cells("01_data", without=grades.WINES).run(before="join")["own"]
+
+
+def test_version_without_a_grade_is_refused(cellar: pd.DataFrame, promoted: FolderRegistry) -> None:
+    """Somebody who names it expects wines of it."""
+    rows = cellar[:2].assign(prediction_id=["a", "b"], version="v0", assumed="", asked_at="2026-03-02T08:00Z")
+    grades.change(promoted, lambda _: rows, {})
+    with pytest.raises(ContractError, match=f"{GRADES}:v0 holds no grade of a wine that was measured: make grades"):
+        Cells("01_data", grades=f"{GRADES}:latest").run(before="join")
 
 
 def test_wines_with_several_grades_keep_the_median_and_their_split(tmp_path: Path, folder: FolderRegistry) -> None:

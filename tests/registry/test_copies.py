@@ -10,7 +10,7 @@ import pytest
 from tests.registry.test_wandb import directory
 from tests.stand_ins.wandb_server.app import WandbServer
 from wine_serving.__main__ import main
-from wine_serving.registry import DATASET, EVALUATION, MODEL, digest_files
+from wine_serving.registry import DATASET, EVALUATION, GRADES, MODEL, digest_files
 from wine_serving.registry.copies import copy
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.registry.wandb import WandbRegistry
@@ -37,12 +37,13 @@ def wines(folder: FolderRegistry, tmp_path: Path) -> FolderRegistry:
 
 @pytest.fixture
 def made_offline(wines: FolderRegistry, tmp_path: Path) -> FolderRegistry:
-    """Also two models and a verdict; v1 was promoted, then taken back."""
-    sources = {name: directory(tmp_path / name, name) for name in ("first", "second", "verdict")}
+    """Also two models, a verdict and grades; v1 was promoted, then taken back."""
+    sources = {name: directory(tmp_path / name, name) for name in ("first", "second", "verdict", "grades")}
     wines.publish(sources["first"], MODEL, kind="model", inputs=[f"{DATASET}:v0"])
     wines.move_alias(MODEL, "production", "v0", reason="first", by="ann")
     wines.publish(sources["second"], MODEL, kind="model", inputs=[f"{DATASET}:v0"], aliases=["candidate", "production"])
     wines.publish(sources["verdict"], EVALUATION, kind="report", inputs=[f"{DATASET}:v0", f"{MODEL}:v1"])
+    wines.publish(sources["grades"], GRADES, kind="dataset", inputs=[f"{MODEL}:v1"])
     wines.attach_evaluation(f"{MODEL}:v1", {"verdict": "promote"})
     wines.move_alias(MODEL, "production", "v0", reason="smelt odd", by="bob")
     return wines
@@ -77,7 +78,7 @@ def test_everything_made_in_the_folder_comes_to_wandb(
     assert sync(made_offline) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "wine-quality:v1 → wine-quality:v1" in lines
-    for name in (DATASET, MODEL, EVALUATION):
+    for name in (DATASET, MODEL, EVALUATION, GRADES):
         for ours, theirs in zip(made_offline.records(name), project.records(name), strict=True):
             assert theirs.model_copy(update={"run": None, "origin": None}) == ours
             assert theirs.origin == f"wandb:{project.place}/{theirs.ref}"
