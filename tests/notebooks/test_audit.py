@@ -112,7 +112,8 @@ def test_drift_is_that_since_the_production_it_was_judged_against(registry: Fold
 def test_logged_wines_of_users_are_asked_again_each_once(audit: Cells) -> None:
     """The page's own curves are nobody's wines; what cannot be read costs itself only, and is said."""
     assert audit["asked"][list(INPUTS)].equals(USERS[list(INPUTS)])
-    assert audit["findings"]["replay"] == "Of 70 predictions in the log 69 are users', of 60 distinct wines."
+    said = "Of 70 predictions in the log 69 are users', of 60 distinct wines; the newest 60 are asked about again."
+    assert audit["findings"]["replay"] == said
     assert "1 lines of the log cannot be read" in audit["lines"].told[0]
 
 
