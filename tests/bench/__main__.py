@@ -21,7 +21,7 @@ import psutil
 from sklearn.ensemble import RandomForestRegressor
 
 from tests import tiny
-from tests.bench import bulk, estimators, gates, luck, pipeline, serving, trials
+from tests.bench import bulk, estimators, gates, luck, monitoring, pipeline, serving, trials
 from tests.conftest import ROOT
 from wine_serving.bundle import MODEL_FILE, Bundle
 from wine_serving.errors import WineServingError
@@ -35,7 +35,7 @@ REPORTS = ROOT / "reports"
 def main() -> int:
     """Measure, print, and write what was measured."""
     parts = {"estimators": estimators.main, "gates": gates.main, "score": bulk.main, "search": luck.main}
-    parts |= {"trials": trials.main}
+    parts |= {"trials": trials.main, "monitoring": monitoring.main}
     if (only := os.environ.get("ONLY")) in parts:
         return parts[only]()
     if only not in (None, "", "serving"):
