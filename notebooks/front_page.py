@@ -48,13 +48,13 @@ def write_front_page(reports: Path) -> None:
         production=production,
         decision=moves[-1] if moves else None,
         ages=[age(each, datetime.now(UTC)) for each in known if each],
-        look=last_look(production),
         dataset=dataset,
         evaluations=evaluations[::-1],
         reported=reported,  # what was judged in JupyterLab has no page
         trend=points,
         marks=marks,
         moves=moves[::-1],
+        look=last_look(production),
         cards={
             title: markdown2html((registry.fetch(record.ref) / name).read_text(encoding="utf-8"))
             for title, record, name in [

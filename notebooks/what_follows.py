@@ -3,7 +3,6 @@
     python3 notebooks/what_follows.py summary     the verdict and the metrics against production, as Markdown
     python notebooks/what_follows.py carry-out    let the candidate that was judged better become production
     python notebooks/what_follows.py decision     model=vN and deploy=true or false, as outputs of a workflow's step
-    python notebooks/what_follows.py new-grades   grades=NAME:vN, the newest grades, where no dataset was made from them
 
 On main an evaluation moves nothing: its verdict is carried out once all checks have passed, through `promotion`, and
 only from where production stood when it was judged. PROFILE=quick promotes only where there is no production.
@@ -94,23 +93,6 @@ def moved() -> tuple[str | None, bool, str]:
     return version, True, f"production was moved to {version}"
 
 
-def new_grades() -> str | None:
-    """The newest version of the grades, where it holds graded wines that no dataset was made from."""
-    from grades import WINES
-
-    from wine_serving.registry import DATASET, GRADES, open_registry
-    from wine_serving.settings import Settings
-
-    registry = open_registry(Settings.from_environment().registry)
-    versions = registry.records(GRADES)
-    learnt = {
-        version.files.get(WINES)
-        for version in versions
-        if any(ref.startswith(f"{DATASET}:") for ref in registry.used_by(version.ref))
-    }
-    return versions[-1].ref if versions and versions[-1].files.get(WINES) not in {None, *learnt} else None
-
-
 def carry_out(verdict: "Verdict") -> str:
     """Let a candidate that is to be promoted become production, and say so in evaluation, verdict and front page."""
     import redaction
@@ -142,11 +124,8 @@ def read() -> "Verdict":
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["summary", "carry-out", "decision", "new-grades"])
+    parser.add_argument("command", choices=["summary", "carry-out", "decision"])
     command = parser.parse_args().command
-    if command == "new-grades":
-        print(f"grades={new_grades() or ''}")
-        return 0
     verdict = read() if VERDICT.exists() else None
     event = os.environ.get("GITHUB_EVENT_NAME", "push")
     by_a_person = event == "repository_dispatch" or os.environ.get("ACTION") in ("promote", "rollback")

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 import httpx
 import pandas as pd
 import pytest
-from what_follows import new_grades  # notebooks/what_follows.py
+from new_grades import new_grades  # notebooks/new_grades.py
 
 from tests import servers
-from tests.cells import environment
 from tests.conftest import ROOT
 from tests.delivery.here import IS_ROOT, PATH, needs
 from tests.delivery.test_workflows import REPOSITORY, RUN_WORKFLOW, UV, Run
@@ -190,8 +189,7 @@ def test_new_grades_are_learnt_and_judged(look: Run, retrain: Run, tasted: str) 
     verdict = retrain.verdict()
     assert verdict["dataset"]["version"] == dataset.version
     assert verdict["production"]["version"] == "v0"
-    with environment(registry.root):
-        assert new_grades() is None
+    assert new_grades(registry) is None
 
 
 def test_a_training_publishes_what_was_monitored(retrain: Run) -> None:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grades import WINES  # notebooks/grades.py
-from what_follows import new_grades  # notebooks/what_follows.py
 
 from tests.conftest import ROOT
 from wine_serving.promotion import by_verdict
-from wine_serving.registry import DATASET, EVALUATION, GRADES, MODEL
+from wine_serving.registry import EVALUATION, MODEL
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.verdict import MEANING, Verdict
 
@@ -188,27 +186,3 @@ def test_the_summary_shows_both_models_with_their_intervals(checkout: Path, word
 def test_a_pipeline_that_stopped_has_a_summary_too(checkout: Path) -> None:
     """Where no verdict was reached, the summary says where to look."""
     assert "No verdict" in ask(checkout, "summary")
-
-
-def test_grades_are_new_until_a_dataset_was_made_from_them(
-    folder: FolderRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Having asked tasters is no news; what they said is, once."""
-    monkeypatch.setenv("WINE_REGISTRY", f"folder:{folder.root}")
-
-    def published(name: str, inputs: tuple[str, ...] = (), **files: str) -> str:
-        place = tmp_path / f"{name}-{len(folder.records(name))}"
-        place.mkdir()
-        for file, content in files.items():
-            (place / {"wines": WINES}.get(file, file)).write_text(content)
-        return folder.publish(place, name, kind="dataset", inputs=inputs).ref
-
-    published(GRADES, asked="30 wines")
-    assert new_grades() is None
-    graded = published(GRADES, asked="30 wines", wines="one grade")
-    assert new_grades() == graded
-    published(DATASET, (graded,), data="with that grade")
-    assert new_grades() is None
-    published(GRADES, asked="60 wines", wines="one grade")
-    assert new_grades() is None
-    assert published(GRADES, asked="60 wines", wines="two grades") == new_grades()

@@ -1,15 +1,13 @@
 """The front page reads verdicts as what they are, also those of the past."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from front_page import age, trend, write_front_page  # notebooks/front_page.py
-from playwright.sync_api import Browser, expect
 
 from tests import frozen
-from tests.serving.test_monitoring import FOUND
 from wine_serving.registry import EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.verdict import Verdict
@@ -60,37 +58,3 @@ def test_age_of_the_data_behind_production_is_told(
     assert re.search(re.escape(told) + r"(\d+ days|one day|less than a day) old", (tmp_path / "index.html").read_text())
     ages = {days: age(dataset, dataset.created + timedelta(days=days, hours=1)) for days in (0, 1, 40)}
     assert [": less than a day old" in ages[0], ": one day old" in ages[1], ": 40 days old" in ages[40]] == [True] * 3
-
-
-@pytest.fixture
-def looked_at(promoted: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> FolderRegistry:
-    """A registry in whose production monitoring has just found what it found."""
-    monkeypatch.setenv("WINE_REGISTRY", f"folder:{promoted.root}")
-    found = FOUND.model_copy(update={"at": datetime.now(UTC)})
-    promoted.attach_monitoring(f"{MODEL}:{PRODUCTION}", found.for_record())
-    return promoted
-
-
-def test_last_look_of_monitoring_is_told_with_its_date(looked_at: FolderRegistry, tmp_path: Path) -> None:
-    """The answer and its sentence; and what to do where nobody has looked at what is in production."""
-    write_front_page(tmp_path)
-    page = (tmp_path / "index.html").read_text()
-    assert "Monitoring: inputs changed" in page
-    assert FOUND.sentence in page
-    assert f"{datetime.now(UTC):%Y-%m-%d}" in page
-    looked_at.attach_monitoring(f"{MODEL}:{PRODUCTION}", {})
-    write_front_page(tmp_path)
-    assert "nobody has looked yet" in (tmp_path / "index.html").read_text()
-
-
-@pytest.mark.browser
-@pytest.mark.usefixtures("looked_at")
-def test_a_page_that_nobody_writes_again_says_itself_that_a_look_is_overdue(tmp_path: Path, chromium: Browser) -> None:
-    """After nine days, in the browser: a schedule that has died writes nothing any more."""
-    write_front_page(tmp_path)
-    for days, overdue in {8: False, 10: True}.items():
-        page = chromium.new_page()
-        page.clock.install(time=datetime.now(UTC) + timedelta(days=days))
-        page.goto((tmp_path / "index.html").as_uri())
-        expect(page.get_by_text("The next look is overdue")).to_be_visible(visible=overdue)
-        page.close()
