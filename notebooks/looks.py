@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import logged
 import near_duplicates
 import numpy as np
 import pandas as pd
+from grades import PREDICTED, typed
 from numpy.typing import ArrayLike, NDArray
+from resampling import Estimate, mean_estimate
 from scipy.stats import betabinom, binomtest, fisher_exact, ks_2samp, mannwhitneyu, norm, ttest_ind
 
-from wine_serving.schema import FEATURES, SEGMENT, SEGMENTS
+from wine_serving.schema import FEATURES, SEGMENT, SEGMENTS, TARGET_RANGE
 from wine_serving.verdict import Metric
 
 SIMULATED: Final[dict[str, dict[str, list[int]]]] = json.loads(Path(__file__).with_name("looks.json").read_bytes())
@@ -29,6 +32,7 @@ EXACT: Final = 100  # wines on the smaller side, from which on the limiting law 
 COUNTS: Final = (30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000)
 GRADE_LOOKS: Final = 12  # a year; up to 2,000 grades there are no more of COUNTS
 POWER: Final = 0.8
+SURE: Final = 100  # grades below which no interval of RMSE is told
 ROWS: Final = ("name", "n", "statistic", "measured", "p", "why")
 
 
@@ -44,6 +48,29 @@ def week_of(seconds: ArrayLike) -> NDArray[np.int64]:
     [-1, -1, 0]
     """
     return np.floor((np.asarray(seconds, float) - MONDAY) / WEEK).astype(np.int64)
+
+
+def seconds(moments: pd.Series) -> NDArray[np.float64]:
+    """Since 1970, of moments that know their time zone."""
+    return moments.dt.as_unit("us").astype("int64").to_numpy() / 1e6
+
+
+def is_assumed(wines: pd.DataFrame, measurement: str) -> pd.Series:
+    """Which wines' value of a measurement nobody has taken."""
+    return wines["assumed"].map(lambda names: measurement in names.split(",")).astype(bool)
+
+
+def opened(named: str) -> logged.Log:
+    """The predictions in the files that a person names; files in which there is nothing at all hold none."""
+    files = logged.files(named)
+    if all(path.stat().st_size == 0 for path in files):
+        return logged.Log(empty_log(), [f"{named} is empty: nobody asked for a prediction, or nothing was logged"])
+    return logged.read(named)
+
+
+def empty_log() -> pd.DataFrame:
+    """A log without predictions."""
+    return typed(pd.DataFrame(columns=PREDICTED))[PREDICTED].assign(purpose=pd.Series(dtype=str))
 
 
 def holm(chances: ArrayLike, budget: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -75,7 +102,9 @@ def inputs(
 
 def of_measurement(window: pd.DataFrame, reference: pd.DataFrame, color: str, feature: Any) -> dict[str, Any]:
     """Kolmogorov and Smirnov's D: the largest share of wines by which two distributions are apart."""
-    ours, theirs = (table.loc[table[SEGMENT] == color, feature.name].to_numpy(float) for table in (window, reference))
+    ours, theirs = (
+        table.loc[table[SEGMENT] == color, feature.name].dropna().to_numpy(float) for table in (window, reference)
+    )
     row = {"name": f"{feature.label} of {color} wines", "n": len(ours), "statistic": "D"}
     if not len(ours) or not len(theirs):
         return row
@@ -113,8 +142,8 @@ def of_shares(counts: list[list[int]], alternative: str, what: str) -> dict[str,
 def grades(asked: pd.DataFrame, test: pd.DataFrame, calibrated: Mapping[str, int], level: float, budget: float) -> Any:
     """The look at asked grades: mean error, size of errors, and coverage by colour.
 
-    Both tables have SEGMENT, `error` (grade minus score) and `inside`, whether the interval held the grade; `calibrated`
-    is on how many wines of a colour the intervals rest.
+    Both tables have SEGMENT, `error` (grade minus score) and `inside`, whether the interval held the grade; intervals
+    rest on so many `calibrated` wines of a colour.
     """
     ours, theirs = (table["error"].to_numpy(float) for table in (asked, test))
     enough = len(ours) > 1 and len(theirs) > 1
@@ -148,7 +177,7 @@ def of_coverage(asked: pd.DataFrame, color: str, n: int, level: float) -> dict[s
 
 def answered(rows: list[dict[str, Any]], budget: float, floor: float = 0.0) -> pd.DataFrame:
     """The questions of one look with Holm's steps and their outcomes; what nothing could be measured for has no p."""
-    table = pd.DataFrame(rows, columns=list(ROWS)).fillna({"why": "there is none"})
+    table = pd.DataFrame([{"measured": np.nan, "p": np.nan, "why": "there is none"} | row for row in rows])[[*ROWS]]
     table["step"], alarm = holm(table["p"].fillna(1), budget)
     found = alarm & (table["measured"].abs() >= floor)
     table["outcome"] = np.where(table["p"].isna(), "nothing", np.where(found, "alarm", "holds"))
@@ -184,10 +213,52 @@ def counted(n: int) -> int:
     return max((count for count in COUNTS if count <= n), default=0)
 
 
+def following(n: int) -> int:
+    """At how many grades the next look is.
+
+    >>> following(29), following(100)
+    (30, 150)
+    """
+    return next((count for count in COUNTS if count > n), n + 1)
+
+
+def rmse(errors: pd.Series) -> str:
+    """Of so many errors, with a 95 % interval where they are a hundred at least."""
+    if errors.empty:
+        return "none"
+    squared = mean_estimate(errors**2, range(len(errors)))
+    value, error = np.sqrt(squared.value), squared.error / 2 / np.sqrt(squared.value or 1)
+    return str(Estimate(value, error).interval()) if len(errors) >= SURE else f"{value:.2f}, on too few for an interval"
+
+
+def effect(window: pd.DataFrame, reference: pd.DataFrame, seed: int, n: int = 2000) -> tuple[dict[str, Metric], float]:
+    """How far the mean score is from the reference's, the share of wines with another grade, and by chance.
+
+    It is the smallest share that would have to get another grade to make one distribution of grades into the other.
+    """
+    ours, theirs = (table["score"].to_numpy(float) for table in (window, reference))
+    one, other = (mean_estimate(each, range(len(each))) for each in (ours, theirs))
+    moved = Estimate(one.value - other.value, float(np.hypot(one.error, other.error)))
+    grades_of = [np.bincount(np.rint(each).astype(int), minlength=TARGET_RANGE[1] + 1) for each in (ours, theirs)]
+    random = np.random.default_rng(seed)
+
+    def apart(first: Any, second: Any) -> Any:
+        return np.abs(first / len(ours) - second / len(theirs)).sum(axis=-1) / 2
+
+    def drawn(shares: list[NDArray[np.float64]]) -> Any:
+        return apart(*(random.multinomial(len(x), p, n) for x, p in zip((ours, theirs), shares, strict=True)))
+
+    share = float(apart(*grades_of))
+    low, high = np.quantile(drawn([each / each.sum() for each in grades_of]), (0.025, 0.975))
+    by_chance = float(drawn([sum(grades_of) / sum(map(np.sum, grades_of))] * 2).mean())
+    other_grade = Metric(value=share, low=min(share, float(low)), high=max(share, float(high)))
+    return {"score": moved.interval(), "grades": other_grade}, by_chance
+
+
 def rates(kind: str) -> dict[str, Metric]:
     """What was simulated of a kind: the share of cases with an alarm, with its exact 95 % interval (1934)."""
     found = {}
-    for name, (count, of) in SIMULATED[kind].items():
+    for name, (count, of) in SIMULATED.get(kind, {}).items():
         ends = binomtest(count, of).proportion_ci(method="exact")
         found[name] = Metric(value=count / of, low=float(ends.low), high=float(ends.high))
     return found

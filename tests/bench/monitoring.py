@@ -186,7 +186,7 @@ class Weeks(NamedTuple):
         return found
 
     def look(self, near: float) -> tuple[Floats, Floats]:
-        """What is measured by each question in each week, and its p, shape (weeks, questions); a p above `near` is 1."""
+        """What each question measures in each week, and its p: shape (weeks, questions); a p above `near` is 1."""
         apart = self.distances()
         n = np.repeat(self.colors, len(MEASUREMENTS), axis=1)
         chances = self.chances(apart, n, near)
@@ -240,7 +240,7 @@ def is_far(share: Floats, known: float, n: Ints, of: int, z: float) -> NDArray[n
 
 
 def unusual(wines: pd.DataFrame, as_measured: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether a model would warn that was trained on other wines: by ranges and combinations, as 03_training has them."""
+    """Whether a model trained on other wines would warn: by ranges and combinations, as 03_training has them."""
     fold = splits.folds(wines, 0, FOLDS)
     values, others = as_measured[list(MEASUREMENTS)].to_numpy(float), wines[list(MEASUREMENTS)].to_numpy(float)
     found = np.empty(len(wines), bool)
@@ -322,8 +322,7 @@ class Tasted(NamedTuple):
             new.errors[since:] = change(random, new.errors[since:])
         at = np.array([count for count in looks.COUNTS if count <= n])
         columns = [by_mean(new.errors, test.errors, at), by_size(np.abs(new.errors), np.abs(test.errors), at)]
-        for color in (True, False):
-            columns.append(by_coverage(new, calibration, color, at))
+        columns += [by_coverage(new, calibration, red, at) for red in (True, False)]
         return at, np.column_stack(columns)
 
 
@@ -378,8 +377,8 @@ def some_by_one(share: float) -> Any:
 def psi(ours: Floats, theirs: Floats) -> float:
     """The population stability index over the reference's tenths, as it is usually computed."""
     edges = np.unique(np.quantile(theirs, np.linspace(0, 1, 11)))[1:-1]
-    shares = [np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1) / len(each) for each in (ours, theirs)]
-    p, q = (np.maximum(each, 1e-4) for each in shares)
+    tenths = [np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1) for each in (ours, theirs)]
+    p, q = (np.maximum(each / each.sum(), 1e-4) for each in tenths)
     return float(((p - q) * np.log(p / q)).sum())
 
 

@@ -1,16 +1,12 @@
 """looks: what monitoring asks each week, how often it errs, and that its simulation asks the very same."""
 
+import looks
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests import frozen, tiny
+from tests import frozen
 from tests.bench import monitoring
-
-# isort: split
-import looks
-
-from wine_serving.schema import FEATURES, MEASUREMENTS, SEGMENT, SEGMENTS
 
 
 @pytest.fixture(scope="module")
