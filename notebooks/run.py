@@ -22,6 +22,7 @@ import yaml
 from nbformat import NotebookNode
 from parameters import Refused, assigned, checked, declared
 
+from wine_serving import monitoring
 from wine_serving.errors import SettingsError, WineServingError
 from wine_serving.machine import replace_what_cannot_be_shown
 from wine_serving.provenance import VERSION
@@ -84,9 +85,14 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, inform
 
 def verdict_of(executed: NotebookNode) -> Verdict | None:
     """The verdict that an executed notebook has come to, if that is what it does."""
-    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    found = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+    found = shown(executed, MIME)
     return Verdict.read(found[-1]) if found else None
+
+
+def shown(executed: NotebookNode, kind: str) -> list[Any]:
+    """What the cells of an executed notebook have shown of one kind."""
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    return [output["data"][kind] for output in outputs if kind in output.get("data", {})]
 
 
 def outcome(verdict: Verdict, reports: Path) -> str:
@@ -203,6 +209,8 @@ def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str |
             failed = notebook.stem != afterwards
             break
         verdict = verdict_of(executed) or verdict
+        for look in shown(executed, monitoring.MIME):
+            say("\n".join(monitoring.Monitoring.read(look).told()))
     write_front_page(reports)
     if verdict and not failed:
         say(outcome(verdict, reports))
