@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
+from grades import WINES
 
 from wine_serving import tables
 from wine_serving.errors import ContractError, TableRefused
@@ -35,8 +36,10 @@ def wanted_tables(
     listed = json.loads((before / "dataset.json").read_text(encoding="utf-8"))["sources"] if before else {}
     kept = {name: before / KEPT / name for name in listed if before and name not in origin}
     given, out = given_tables(extra_csv), _listed(without)
-    if taken := [name for name in given if name.casefold() in {each.casefold() for each in (*origin, *returned)}]:
-        raise ContractError(f"{taken[0]} is the name of a file of the origin: give your table another one")
+    if taken := [name for name in given if name.casefold() in {each.casefold() for each in (*origin, WINES)}]:
+        raise ContractError(
+            f"{taken[0]} is the name of a file of the origin, or of grades that came back: give your table another one"
+        )
     given |= returned
     if unknown := [name for name in out if name not in {*kept, *given, *ever} - {*origin}]:
         there = ", ".join(kept | given) or "none"

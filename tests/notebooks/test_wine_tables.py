@@ -139,6 +139,7 @@ def test_files_and_folders_are_named_in_one_text(tmp_path: Path) -> None:
         ("{0}/nowhere/", r"nowhere is no folder with a \.csv, \.tsv or \.xlsx file"),
         ("{0}/winequality-red.csv", "is the name of a file of the origin"),
         ("{0}/WineQuality-Red.CSV", "is the name of a file of the origin"),
+        ("{0}/wine-quality-grades.csv", "or of grades that came back: give your table another one"),
     ],
 )
 def test_tables_that_cannot_be_told_apart_are_refused(tmp_path: Path, named: str, sentence: str) -> None:
