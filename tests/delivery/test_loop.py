@@ -170,8 +170,8 @@ def test_the_answer_is_kept_published_and_told(laptop: Laptop, look: Run) -> Non
     record = kept(look).record(f"{MODEL}:{PRODUCTION}")
     assert record.monitoring
     assert record.monitoring["answer"] == "worse"
-    (published,) = look.given("upload-pages-artifact")
-    pages = look.store / "artifacts" / published["path"]
+    assert look.given("upload-pages-artifact") == [{"path": "reports"}]
+    pages = look.store / "artifacts" / "site"
     assert {"index.html", "07_monitoring.html", "monitor.json"} <= {path.name for path in pages.iterdir()}
     assert "Monitoring: worse" in (pages / "index.html").read_text()
     (issue,) = json.loads((laptop.releases / "issues.json").read_text())["issues"]
