@@ -135,7 +135,7 @@ def look(laptop: Laptop, log: Path, tasted: str) -> Run:  # noqa: ARG001 - grade
 
 @pytest.fixture(scope="module")
 def retrain(laptop: Laptop, look: Run) -> Run:
-    """The training that the look has asked for, with what it was asked with, up to its verdict; smaller, as a test's."""
+    """The training that the look has asked for, with what it was asked with; only up to its verdict, and small."""
     assert look.ended_well, look.log
     workflow, *fields = (laptop.releases / "started").read_text().split(" --field ")
     inputs: dict[str, Any] = dict(field.strip().split("=", 1) for field in fields)
