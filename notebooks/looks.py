@@ -33,6 +33,12 @@ COUNTS: Final = (30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 300
 GRADE_LOOKS: Final = 12  # a year; up to 2,000 grades there are no more of COUNTS
 POWER: Final = 0.8
 SURE: Final = 100  # grades below which no interval of RMSE is told
+KINDS: Final = {  # of what was simulated
+    "unchanged": "unchanged years with an alarm",
+    "found": "changes that are found",
+    "of no account": "small changes that alarm",
+    "others": "unchanged weeks with an alarm by other rules",
+}
 ROWS: Final = ("name", "n", "statistic", "measured", "p", "why")
 
 
@@ -259,12 +265,7 @@ def effect(window: pd.DataFrame, reference: pd.DataFrame, seed: int, n: int = 20
 
 def as_lines() -> list[str]:
     """All that was simulated, as rows of a table in Markdown."""
-    kinds = {
-        "unchanged": "unchanged years with an alarm",
-        "found": "changes that are found",
-        "others": "unchanged weeks with an alarm by other rules",
-    }
-    return [f"| {title}: {name} | {rate} |" for kind, title in kinds.items() for name, rate in rates(kind).items()]
+    return [f"| {title}: {name} | {rate} |" for kind, title in KINDS.items() for name, rate in rates(kind).items()]
 
 
 def rates(kind: str) -> dict[str, Metric]:

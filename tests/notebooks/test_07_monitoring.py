@@ -52,13 +52,15 @@ def lines(bundle: Bundle, wines: pd.DataFrame, week: int = LAST, **other: Any) -
     return written
 
 
-def monitored(registry: FolderRegistry, place: Path, log: list[dict[str, Any]] | None, **parameters: Any) -> Cells:
-    """The notebook to its end."""
+def monitored(
+    registry: FolderRegistry, place: Path, log: list[dict[str, Any]] | None, *, before: str | None = None, **given: Any
+) -> Cells:
+    """The notebook to its end, or before the cell of that tag."""
     if log is not None:
         (place / "log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in log))
-        parameters["log"] = str(place / "log.jsonl")
+        given["log"] = str(place / "log.jsonl")
     with environment(registry.root):
-        return Cells("07_monitoring", reports=str(place / "reports"), **parameters).run()
+        return Cells("07_monitoring", reports=str(place / "reports"), **given).run(before=before)
 
 
 def answered(place: Path) -> Monitoring:
@@ -71,11 +73,13 @@ def test_unchanged_wines_are_as_promoted_and_production_remembers(
 ) -> None:
     """Enough wines of five weeks, as they always were; a demonstration afterwards changes nothing of it."""
     wines = tiny.made_up_wines(1000, seed=3)
-    log = [each for week in range(5) for each in lines(bundle, wines[week * 200 :][:200], LAST - week)]
+    log = [each for week in range(4) for each in lines(bundle, wines[week * 200 :][:200], LAST - week)]
+    log += lines(bundle, wines[800:], LAST - 4, model_version="v7")
     monitored(registry, tmp_path, log)
     found = answered(tmp_path)
     assert (found.answer, found.n_wines, found.simulated) == ("as_promoted", 1000, False)
     assert len(found.looks) == 3 * 24 + 4
+    assert "200 predictions were served by v7." in found.sentence
     assert "no look at inputs can see a change of taste" in found.sentence
     kept = registry.record(f"{MODEL}:v0").monitoring
     assert kept == found.for_record()
@@ -99,10 +103,10 @@ def test_three_wines_in_another_unit_are_an_alarm(bundle: Bundle, registry: Fold
 
 def test_few_wines_or_none_are_too_few(bundle: Bundle, registry: FolderRegistry, tmp_path: Path) -> None:
     """Also where one is asked about again and again, or where nobody but the page itself asks."""
-    wines = tiny.made_up_wines(12, seed=4)
-    assumed = lines(bundle, wines.assign(alcohol=10.5), assumed=["alcohol"])
+    again = pd.concat([tiny.made_up_wines(12, seed=4)] * 50)
+    assumed = lines(bundle, again.assign(alcohol=10.5), assumed=["alcohol"])
     curves = lines(bundle, tiny.made_up_wines(300, seed=5).assign(alcohol=20.0), purpose="what_if")
-    monitored(registry, tmp_path, assumed * 50 + curves)
+    monitored(registry, tmp_path, assumed + curves)
     found = answered(tmp_path)
     assert (found.answer, found.n_wines) == ("too_few", 12)
     assert {each.n for each in found.looks if each.name.startswith("Alcohol")} == {0}
@@ -130,15 +134,15 @@ def test_asked_grades_find_a_taste_that_has_moved(registry: FolderRegistry, bund
         }
     )
     grades.change(registry, lambda before: pd.concat([before, given]), {})
-    monitored(registry, tmp_path, log)
-    assert (answered(tmp_path).n_grades, answered(tmp_path).answer) == (0, "too_few")
+    unasked = monitored(registry, tmp_path, log, before="errors")
+    assert (len(unasked["asked"]), len(unasked["volunteered"])) == (0, 100)
     grades.change(registry, lambda before: before.assign(asked_at=pd.Timestamp(log[0]["time"])), {})
     monitored(registry, tmp_path, log)
     found = answered(tmp_path)
     assert (found.n_grades, found.answer) == (100, "worse")
     assert "Mean error" in {each.name for each in found.alarms}
-    monitored(registry, tmp_path, log, until=found.until.strftime("%Y-%m-%d"))
-    assert (answered(tmp_path).n_grades, answered(tmp_path).until) == (0, found.until)
+    older = monitored(registry, tmp_path, log, until=found.until.strftime("%Y-%m-%d"), before="errors")
+    assert (len(older["asked"]), older["end"]) == (0, found.until)
 
 
 def test_a_day_that_has_not_begun_is_refused(registry: FolderRegistry) -> None:
