@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import nbformat
 import redaction
 from jinja2 import Environment, FileSystemLoader
+from last_look import last_look
 from nbconvert.filters import markdown2html
 from pages import TEMPLATES, page_parts, title_of
 
@@ -53,6 +54,7 @@ def write_front_page(reports: Path) -> None:
         trend=points,
         marks=marks,
         moves=moves[::-1],
+        look=last_look(production),
         cards={
             title: markdown2html((registry.fetch(record.ref) / name).read_text(encoding="utf-8"))
             for title, record, name in [

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from wine_ui import connection
+from wine_ui import connection, last_look
 from wine_ui.settings import Settings
 
 SENTENCES: Final = {
@@ -34,6 +34,7 @@ def show() -> None:
         judged(model["evaluation"])
     else:
         st.info("This version has not been evaluated: its figures below come from its training alone.")
+    last_look.show(model)
     origin(model)
     for title, card in {"Model card": model["card"], "Dataset card": model["dataset_card"]}.items():
         with st.expander(title):

@@ -34,6 +34,8 @@ function sort(head) {
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   body.append(...[...body.rows].sort((a, b) => (down ? compare(b, a) : compare(a, b))));
 }
+// What holds from some moment on, and this page was written before.
+document.querySelectorAll("[data-from]").forEach((each) => (each.hidden = Date.now() < Date.parse(each.dataset.from)));
 // What is too wide for the screen scrolls by itself, also by keyboard; a phone may be turned at any time.
 function reach() {
   document.querySelectorAll(".output_subarea, .scroll, pre").forEach((area) => {

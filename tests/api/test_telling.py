@@ -2,15 +2,19 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
+from tests.serving.test_monitoring import FOUND
 from wine_serving.api import telling
 from wine_serving.api.loading import Loader
 from wine_serving.api.metrics import Metrics
 from wine_serving.errors import without_paths
 from wine_serving.provenance import VERSION
+from wine_serving.registry import MODEL, PRODUCTION
+from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import INPUTS
 from wine_serving.settings import Settings
 
@@ -27,6 +31,22 @@ def test_model_is_told_with_lineage(client: httpx.Client) -> None:
     assert model["card"].startswith("# A small forest")
     assert model["dataset_card"].startswith("# Made-up wines")
     assert model["record"]["digest"]
+
+
+def test_last_look_of_monitoring_is_told(promoted: FolderRegistry) -> None:
+    """As the registry has it when it is asked, although nothing else that was loaded is exchanged."""
+    loader = Loader(Settings(registry=f"folder:{promoted.root}"))
+    loader.start()
+    app = FastAPI()
+    app.include_router(telling.routes(loader, Metrics(None)))
+
+    async def told() -> Any:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            return (await client.get("/model")).raise_for_status().json()["monitoring"]
+
+    assert asyncio.run(told()) is None
+    promoted.attach_monitoring(f"{MODEL}:{PRODUCTION}", FOUND.for_record())
+    assert asyncio.run(told()) == FOUND.for_record()
 
 
 def test_session_that_throws_is_unhealthy(tiny_bundle: Path) -> None:

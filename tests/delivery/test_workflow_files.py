@@ -15,7 +15,7 @@ def read(name: str) -> dict[Any, Any]:
     return workflow | {"on": workflow[True]}  # as YAML 1.1 reads that word
 
 
-MAIN = read("main")
+MAIN, MONITOR = read("main"), read("monitor")
 JOBS: dict[str, dict[str, Any]] = MAIN["jobs"]
 
 
@@ -35,6 +35,7 @@ def test_words_alone_release_nothing_and_are_checked_all_the_same() -> None:
 def test_a_run_that_waits_is_not_lost() -> None:
     """One writer at a time, in the order of arrival; none takes the place of another, and none is cancelled."""
     assert MAIN["concurrency"] == {"group": "main", "cancel-in-progress": False, "queue": "max"}
+    assert MONITOR["concurrency"] == MAIN["concurrency"]
 
 
 def test_production_moves_in_one_place_on_main_after_all_checks() -> None:
@@ -48,11 +49,14 @@ def test_production_moves_in_one_place_on_main_after_all_checks() -> None:
 
 def test_no_token_that_writes_is_near_a_package() -> None:
     """One job may write the repository; it installs nothing. No job that installs packages may write anything."""
-    assert [name for name, job in JOBS.items() if job["permissions"].get("contents") == "write"] == ["save"]
-    jobs = [*JOBS.values(), *read("checks")["jobs"].values(), *read("pull-request")["jobs"].values()]
-    for job in jobs:
+    for workflow in (MAIN, MONITOR):
+        jobs = workflow["jobs"].items()
+        assert [name for name, job in jobs if job["permissions"].get("contents") == "write"] == ["save"]
+    others = [read(name)["jobs"] for name in ("checks", "pull-request")]
+    for job in [job for jobs in (JOBS, MONITOR["jobs"], *others) for job in jobs.values()]:
         if "./.github/actions/environment" in [step.get("uses") for step in job.get("steps", [])]:
-            assert set(job["permissions"].values()) == {"read"}
+            keyless = {"id-token"} if job.get("environment") == "monitoring" else set()
+            assert {name for name, what in job["permissions"].items() if what != "read"} == keyless
             assert not [value for value in job.get("env", {}).values() if "secrets." in value or "token" in value]
 
 
@@ -75,3 +79,20 @@ def test_what_could_not_be_attested_is_not_deployed() -> None:
     assert "needs.attest.result == 'success' || needs.attest.result == 'skipped'" in JOBS["deploy"]["if"]
     runs = [step.get("run") for step in JOBS["deploy"]["steps"]]
     assert runs.index("make verify") < runs.index("exec python3 .github/release.py release")
+
+
+def test_who_reads_the_log_may_do_nothing_else() -> None:
+    """Google takes the token of that environment for the account that reads, and of no other job for it."""
+    look = MONITOR["jobs"]["look"]
+    accounts = [step["with"]["service_account"] for step in look["steps"] if "google-github-actions/auth" in str(step)]
+    assert [account.partition("@")[0] for account in accounts] == ["wine-quality-monitor"]
+    assert "wine-quality-monitor" not in yaml.safe_dump(MAIN)
+
+
+def test_what_runs_by_itself_tells_somebody() -> None:
+    """Whatever became of the jobs before it: all of them are asked."""
+    for workflow in (MAIN, MONITOR):
+        tell = workflow["jobs"]["tell"]
+        assert tell["if"].startswith("${{ always() && ")
+        assert set(tell["needs"]) == set(workflow["jobs"]) - {"tell"}
+    assert "github.event_name == 'schedule' || inputs.unattended" in JOBS["tell"]["if"]

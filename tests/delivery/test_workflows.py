@@ -151,9 +151,9 @@ def images(folder: Path) -> Iterator[ImageRegistry]:
 
 @pytest.fixture(scope="module")
 def retrain(folder: Path, images: ImageRegistry) -> Iterator[Run]:
-    """By hand, with everything set up for deployment, where nothing was ever trained."""
+    """Started as monitoring does it, with everything set up for deployment, where nothing was ever trained."""
     assert not images.manifests
-    inputs = {"profile": "quick", "parameters": "-p n_estimators 50"}
+    inputs = {"profile": "quick", "parameters": "-p n_estimators 50", "unattended": "true"}
     variables = {
         "GCP_PROJECT": "a-project",
         "GCP_WORKLOAD_IDENTITY_PROVIDER": "projects/1/providers/github",
@@ -211,8 +211,8 @@ def test_what_is_typed_into_the_form_is_not_run(folder: Path, field: str) -> Non
 def test_a_retrain_that_promotes_is_deployed(retrain: Run) -> None:
     """Train → test → promote → save → build → attest → deploy, the first version, with Google's token and no key."""
     assert retrain.ended_well, retrain.log
-    first, *between, last_but_one, last = retrain.jobs
-    assert [first, last_but_one, last] == ["train", "attest", "deploy"]
+    first, *between, attest, deploy, last = retrain.jobs
+    assert [first, attest, deploy, last] == ["train", "attest", "deploy", "tell"]
     assert sorted(between) == ["build", "lint", "notebooks", "pages", "production", "save", "tests"]
     assert max(map(between.index, ("lint", "notebooks", "tests"))) < between.index("production") < between.index("save")
     assert between.index("save") < between.index("build")
@@ -223,6 +223,13 @@ def test_a_retrain_that_promotes_is_deployed(retrain: Run) -> None:
     state = json.loads((retrain.folder / "cloud" / "state.json").read_text())["services"]
     assert state[API]["env"]["WINE_MODEL"] == "wine-quality:v0"
     assert "WINE_REGISTRY" not in state[API]["env"]
+
+
+def test_what_nobody_waited_for_tells_somebody(folder: Path, retrain: Run) -> None:
+    """Once all else is over, in one issue."""
+    assert retrain.ended_well, retrain.log
+    (issue,) = json.loads((folder / "releases" / "issues.json").read_text())["issues"]
+    assert issue["title"] == "v0 is now production"
 
 
 def test_the_verdict_is_carried_out_after_the_checks(retrain: Run) -> None:

@@ -1,17 +1,21 @@
 """05_audit: what else is known about a model, measured and said; nothing is decided, published or moved."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests import tiny
 from tests.cells import Cells, environment
+from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
-from wine_serving.schema import MEASUREMENTS, SEGMENT, SEGMENTS, TARGET
+from wine_serving.schema import INPUTS, MEASUREMENTS, SEGMENT, SEGMENTS, TARGET, encode_columns
 
 FEW = {"n_resamples": 100, "n_trees": 20}
+USERS = tiny.made_up_wines(60, seed=5)
 
 
 def state(registry: FolderRegistry) -> tuple[object, ...]:
@@ -37,12 +41,36 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
     return folder
 
 
+def logged(wine: dict[str, Any], number: int, purpose: str = "user") -> str:
+    """A line of the prediction log."""
+    interval = {"low": 5.0, "high": 7.0}
+    output = {
+        "quality": 6.0,
+        "interval": interval,
+        "grade": {"value": 6},
+        "warnings": [],
+        "prediction_id": f"r-{number}",
+    }
+    return json.dumps({"request_id": "r", "model_version": "v0", "purpose": purpose, "input": wine, "output": output})
+
+
 @pytest.fixture(scope="module")
-def audit(registry: FolderRegistry) -> Cells:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wines that users asked about, some of them twice, one of the page's own curves, and a line that was cut off."""
+    wines = tiny.as_wines(USERS)
+    lines = [logged(wine, number) for number, wine in enumerate([*wines, *wines[:9]])]
+    lines += [logged(wines[0] | {"alcohol": 14.0}, 99, "what_if"), lines[0][:-30]]
+    path = tmp_path_factory.mktemp("served") / "log.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def audit(registry: FolderRegistry, log: Path) -> Cells:
     """The audit to its end."""
     before = state(registry)
     with environment(registry.root):
-        cells = Cells("05_audit", **FEW).run()
+        cells = Cells("05_audit", log=str(log), **FEW).run()
     assert state(registry) == before, "it must change nothing"
     return cells
 
@@ -79,6 +107,38 @@ def test_drift_is_that_since_the_production_it_was_judged_against(registry: Fold
         cells = Cells("05_audit", **FEW).run(before="behaviour").skip(to="drift").run(before="published")
         registry.move_alias(MODEL, PRODUCTION, standing, reason="back", by="a test")
     assert cells["then"] == f"{DATASET}:v0"
+
+
+def test_logged_wines_of_users_are_asked_again_each_once(audit: Cells) -> None:
+    """The page's own curves are nobody's wines; what cannot be read costs itself only, and is said."""
+    assert audit["asked"][list(INPUTS)].equals(USERS[list(INPUTS)])
+    said = "Of 70 predictions in the log 69 are users', of 60 distinct wines; the newest 60 are asked about again."
+    assert audit["findings"]["replay"] == said
+    assert "1 lines of the log cannot be read" in audit["lines"].told[0]
+
+
+def test_shadow_is_the_candidate_beside_production_and_beside_its_own_twin(
+    audit: Cells, registry: FolderRegistry
+) -> None:
+    """Strong wines taught it to score otherwise than production, and by more than another seed would move it."""
+    scores = [
+        Bundle.load(registry.fetch(ref)).predict(encode_columns(USERS)) for ref in (audit["record"].ref, f"{MODEL}:v0")
+    ]
+    moved, by_seed = audit["moves"].values()
+    assert moved == pytest.approx(np.subtract(*scores), abs=1e-5)
+    assert 0 < np.abs(by_seed).mean() < np.abs(moved).mean()
+    assert str(audit["by_recipe"]) in audit["findings"]["shadow"]
+    worst = audit["furthest_moved"]
+    assert worst["moves"].abs().tolist() == pytest.approx(np.sort(np.abs(moved))[: -len(worst) - 1 : -1], abs=0.006)
+
+
+def test_production_has_no_shadow_of_its_own(registry: FolderRegistry, log: Path) -> None:
+    """Nothing is laid beside itself, and that is said."""
+    with environment(registry.root):
+        cells = Cells("05_audit", candidate=f"{MODEL}:v0", log=str(log), **FEW)
+        cells.run(before="behaviour").skip(to="drift").run(before="published")
+    assert not cells["moves"]
+    assert "no other model in production" in cells["findings"]["shadow"]
 
 
 def test_model_behaves_as_experts_expect(audit: Cells) -> None:

@@ -181,6 +181,7 @@ class ServedModel(TypedDict):
     dataset: DatasetOrigin
     commit: str | None
     evaluation: dict[str, Any] | None
+    monitoring: dict[str, Any] | None  # what was found last of whether it still does what it was promoted for
     metadata: dict[str, Any]
     record: Record | None
     card: str

@@ -16,7 +16,7 @@ from wine_serving.assessing import Assessor
 from wine_serving.bundle import Bundle
 from wine_serving.errors import BundleError, NoModel, WineServingError, without_paths
 from wine_serving.explain import Explainer
-from wine_serving.registry import AliasMove, Record
+from wine_serving.registry import AliasMove, Record, open_registry
 from wine_serving.registry.files import digest_files, digest_of
 from wine_serving.registry.looking import Found, copy_here, look_up
 from wine_serving.registry.promises import REFERENCE
@@ -73,6 +73,17 @@ class Loader:
     def version(self) -> str | None:
         """The version of the loaded model, if there is one."""
         return self._model.version if self._model else None
+
+    @property
+    def record(self) -> Record | None:
+        """What the registry says of the loaded version: a folder now; W&B, which takes seconds, when it was loaded."""
+        known = self.model.record
+        if known is None or not self._settings.registry.startswith("folder:"):
+            return known
+        try:
+            return open_registry(self._settings.registry).record(known.ref)
+        except WineServingError:
+            return known
 
     def _keep_trying(self) -> None:
         with self._telling():

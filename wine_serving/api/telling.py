@@ -15,6 +15,7 @@ from wine_serving.api.metrics import Metrics
 from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, Reference
 from wine_serving.errors import WineServingError, without_paths
 from wine_serving.provenance import VERSION
+from wine_serving.registry import Record
 from wine_serving.schema import (
     BATCH_LIMIT,
     FEATURES,
@@ -44,7 +45,7 @@ def routes(loader: Loader, metrics: Metrics) -> APIRouter:
     @router.get("/model", responses=documented(401, 503))
     async def model() -> ServedModel:
         """Tell which model answers: version, dataset, commit, evaluation with intervals, training metadata and card."""
-        return _origin(loader.model)
+        return _origin(loader.model, loader.record)
 
     @router.get("/health", responses={503: {"model": Health}}, openapi_extra=OPEN)
     async def health() -> Health:
@@ -111,8 +112,8 @@ def _field(feature: Feature, reference: Reference) -> Field:
     return cast("Field", field)
 
 
-def _origin(served: Model) -> ServedModel:
-    metadata, record = served.bundle.metadata, served.record
+def _origin(served: Model, record: Record | None) -> ServedModel:
+    metadata = served.bundle.metadata
     refs = record.inputs if record else ()
     dataset = next((ref for ref in refs if ref.startswith(f"{metadata.dataset.name}:")), None)
     return {
@@ -128,6 +129,7 @@ def _origin(served: Model) -> ServedModel:
         },
         "commit": record.commit if record else None,
         "evaluation": record.evaluation if record else None,
+        "monitoring": record.monitoring if record else None,
         "metadata": metadata.model_dump(exclude={"calibration": {"residuals"}}),
         "record": record,
         "card": (served.bundle.directory / CARD_FILE).read_text(encoding="utf-8"),

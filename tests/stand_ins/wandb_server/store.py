@@ -77,6 +77,7 @@ class Run:
     job_type: str | None = None
     commit: str | None = None
     tags: list[str] = field(default_factory=list)
+    alerts: list[tuple[str, str]] = field(default_factory=list)  # title and text
     state: str = "running"
     exit_code: int | None = None
     config: str = "{}"
@@ -514,6 +515,11 @@ class Store:
     def mark_run_files_uploaded(self, input: dict[str, Any]) -> dict[str, Any]:
         run = self.run(input["entity_name"], input["project_name"], input["run_name"])
         return {"success": all(name in run.files for name in input["files"])}
+
+    def notify_scriptable_run_alert(self, input: dict[str, Any]) -> dict[str, Any]:
+        run = self.run(input["entity_name"], input["project_name"], input["run_name"])
+        run.alerts.append((input["title"], input["text"]))
+        return {"success": True}
 
     def run(self, entity: str, project: str, name: str) -> Run:
         """A run that must be there."""
