@@ -31,6 +31,12 @@ METRIC_NAMES: Final = {
     "accuracy": "exact grade",
     "within_one": "within one",
     "coverage": "coverage",
+    "coverage_scored_low": "coverage, scored below 5",
+    "coverage_scored_high": "coverage, scored 6.5 or more",
+    "great_scored_below_7": "8 or better, scored below 7",
+    "rps": "ranked probability score",
+    "rps_climatology": "the same by colour alone",
+    "rps_skill": "gain over colour alone",
 }
 ASKED: Final[dict[Direction, str]] = {
     "upper below": "upper end below",
@@ -156,10 +162,11 @@ class Dataset(_Part):
 
 
 class Difference(_Part):
-    """RMSE of the candidate minus that of `other`, on the same wines, by slice."""
+    """The candidate's figures minus those of `other`, on the same wines: RMSE by slice, and every metric."""
 
     other: str
     slices: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}  # the same over all wines, of each metric
 
 
 class Verdict(_Part):

@@ -99,7 +99,7 @@ def test_a_person_at_the_terminal_is_told(kept: FolderRegistry) -> None:
 def test_every_verdict_and_metric_has_its_words(kept: FolderRegistry) -> None:
     """One sentence a verdict, one name a metric."""
     assert [*MEANING] == ["promote", "equivalent", "hold", "decline", "unchanged"]
-    assert {*Verdict.read(kept.record(f"{EVALUATION}:v1").metadata).candidate.metrics} == {*METRIC_NAMES}
+    assert {*Verdict.read(kept.record(f"{EVALUATION}:v1").metadata).candidate.metrics} < {*METRIC_NAMES}
 
 
 def test_the_schema_that_ships_is_that_of_what_is_written() -> None:
