@@ -1,5 +1,6 @@
 """What differs between the notebooks of two checkouts: cells, parameters, and how long they took."""
 
+import ast
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,6 @@ import yaml
 from nbdime.diffing.notebooks import diff_notebooks
 from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
 from nbformat import NotebookNode
-from parameters import Refused, declared
 
 EMPTY: Final = nbformat.v4.new_notebook()
 
@@ -87,11 +87,11 @@ def _called(cell: Mapping[str, Any], before: list[NotebookNode]) -> str:
     return f"{kind} in “{section}”: {next(iter(cell['source'].splitlines()), ''):.80}"
 
 
-def _values(notebook: Path, profile: str) -> dict[str, Any]:
-    try:
-        values = {name: each.default for name, each in declared(notebook).items()}
-    except (OSError, Refused):
-        return {}
+def _values(notebook: Path, profile: str) -> dict[str, str]:
+    """What a notebook runs with: what its cell declares, as it is written there, and the profile's values over it."""
+    tagged = [cell.source for cell in read(notebook).cells if "parameters" in cell.metadata.get("tags", [])]
+    declared = [node for source in tagged for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]
+    values = {ast.unparse(node.target): ast.unparse(node.value) for node in declared if node.value}
     settings = notebook.parent / "profiles" / f"{profile}.yaml"
     given = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.exists() else {}
-    return values | ((given or {}).get(notebook.stem) or {})
+    return values | {name: repr(value) for name, value in ((given or {}).get(notebook.stem) or {}).items()}

@@ -28,6 +28,7 @@ GOLD: Final = "#c9a227"
 GREY: Final = "#8c8c8c"
 PALE: Final = "#b8b0a6"
 RED, WHITE = WINE, GOLD  # wines by their colour
+DOT: Final[dict[str, Any]] = {"fmt": "o", "color": WINE, "capsize": 3}  # a figure with its interval
 SHADES: Final = (WINE, GOLD, "#3d6b6b", "#1f1a17", GREY)  # what else is told apart
 
 PACKAGES: Final = {  # as they are imported, and as they are installed

@@ -60,9 +60,11 @@ def git(*words: str) -> bytes:
 
 def comment(verdict: Verdict | None, base: Path, head: Path, profile: str, links: Mapping[str, str]) -> str:
     """What a reviewer wants to know, the verdict first; without one, what differs all the same."""
-    parts = [what_follows.summary(verdict)]
+    head, _, rest = what_follows.summary(verdict).partition("\n\n")
+    parts = [head, rest]
     if verdict:
-        parts += [differences(verdict)]
+        here = f"Production stands here for the base of this pull request, trained alike (PROFILE={profile})."
+        parts = [head, here if verdict.production else "", differences(verdict), rest]
     if base.is_dir():
         parts += ["### What changed", *changed(base / "notebooks", head / "notebooks", profile)]
         parts += ["### Seconds a notebook", timed(seconds(base / "reports"), seconds(head / "reports"))]

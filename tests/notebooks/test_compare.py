@@ -33,6 +33,7 @@ def test_what_differs_is_named_and_measured() -> None:
     )
     assert str(cells["difference"]["rmse"]).removeprefix("-")[:5] in cells["told"][0]
     assert "v1 is" in cells["told"][0]
+    assert cells["answer"] == "Neither is shown to be better"
     assert list(cells["apart"]["apart"]) == sorted(cells["apart"]["apart"], reverse=True)
 
 
@@ -40,6 +41,7 @@ def test_same_model_differs_in_nothing() -> None:
     """Not by resampling either: differences are paired."""
     cells = Cells("compare", a="v1", b="v1", n_resamples=200).run()
     assert all((each.value, each.low, each.high) == (0, 0, 0) for each in cells["difference"].values())
+    assert cells["answer"] == "v1 and v1 say the same of every wine"
 
 
 def test_every_declared_parameter_is_recorded() -> None:
@@ -58,3 +60,5 @@ def test_wines_that_the_second_was_trained_on_do_not_count(kept: FolderRegistry)
     assert other.inputs == (dataset.ref,) != (f"{DATASET}:v0",)
     assert kept.record(f"{MODEL}:v0").inputs == (f"{DATASET}:v0",)
     assert 0 < len(cells["wines"]) < len(cells["test"])
+    assert cells["answer"] == "v0 is better"
+    assert any(line.startswith("For v0 it is shown on: ") for line in cells["told"])
