@@ -16,7 +16,7 @@ def render(executed: Path) -> Path:
     notebook = nbformat.read(executed, 4)
     notebook.cells.sort(key=place)
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
-    report = page_parts() | {"title": title_of(notebook), "caption": caption}
+    report = page_parts() | {"title": title_of(notebook), "caption": caption, "themed": themed}
     body, _ = exporter.from_notebook_node(notebook, resources={"report": report})
     page = executed.with_suffix(".html")
     redaction.write(page, body)
@@ -39,6 +39,16 @@ def page_parts() -> dict[str, Any]:
         "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
         "highlighting": f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}",
     }
+
+
+def themed(picture: str) -> str:
+    """A picture of matplotlib's whose ink, paper and wine red follow the reader's colour scheme, as the page does."""
+    colours = {"ink": ("#000000", "#e9e4dd"), "paper": ("#ffffff", "#1c1917"), "wine": ("#7b2d43", "#e39aae")}
+    for name, (drawn, _) in colours.items():
+        picture = picture.replace(f": {drawn}", f": var(--{name})")
+    light, dark = (";".join(f"--{name}:{each[dark]}" for name, each in colours.items()) for dark in (0, 1))
+    style = f"svg{{fill:var(--ink);{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    return picture.replace("<defs>", f"<defs><style>{style}</style>", 1)
 
 
 def title_of(notebook: Any) -> str:
