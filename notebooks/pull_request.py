@@ -60,11 +60,11 @@ def git(*words: str) -> bytes:
 
 def comment(verdict: Verdict | None, base: Path, head: Path, profile: str, links: Mapping[str, str]) -> str:
     """What a reviewer wants to know, the verdict first; without one, what differs all the same."""
-    head, _, rest = what_follows.summary(verdict).partition("\n\n")
-    parts = [head, rest]
+    heading, _, rest = what_follows.summary(verdict).partition("\n\n")
+    parts = [heading, rest]
     if verdict:
         here = f"Production stands here for the base of this pull request, trained alike (PROFILE={profile})."
-        parts = [head, here if verdict.production else "", differences(verdict), rest]
+        parts = [heading, here if verdict.production else "", differences(verdict), rest]
     if base.is_dir():
         parts += ["### What changed", *changed(base / "notebooks", head / "notebooks", profile)]
         parts += ["### Seconds a notebook", timed(seconds(base / "reports"), seconds(head / "reports"))]
@@ -76,14 +76,18 @@ def comment(verdict: Verdict | None, base: Path, head: Path, profile: str, links
 
 def differences(verdict: Verdict) -> str:
     """The paired differences in RMSE, by slice, as a plot in text; of one and the same model they are zero."""
-    wines = {part: int(each["wines"]) for part, each in verdict.slices.items() if isinstance(each["wines"], int)}
+    wines = {part: each["wines"] for part, each in verdict.slices.items() if isinstance(each["wines"], int)}
     ours, theirs = verdict.candidate.version, verdict.production.version if verdict.production else None
     if verdict.verdict == "unchanged":
         return _plot(f"{ours} is the very same model as the base", dict.fromkeys(wines, ZERO), wines)
     if not verdict.difference:
         return ""
     other = f"the base's {theirs}" if verdict.difference.other == "production" else "a straight line"
-    return _plot(f"RMSE of {ours} minus that of {other}, on the same wines", verdict.difference.slices, wines)
+    return _plot(
+        f"RMSE of {ours} minus that of {other}, on the same wines",
+        verdict.difference.slices,
+        wines | verdict.difference.wines,
+    )
 
 
 def _plot(title: str, slices: Mapping[str, Metric], wines: Mapping[str, int]) -> str:

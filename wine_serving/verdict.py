@@ -167,6 +167,7 @@ class Difference(_Part):
     other: str
     slices: dict[str, Metric] = {}
     metrics: dict[str, Metric] = {}  # the same over all wines, of each metric
+    wines: dict[str, int] = {}  # how many wines of a slice both had not seen
 
 
 class Verdict(_Part):
