@@ -63,7 +63,8 @@ def seconds(reports: Path) -> dict[str, float]:
 
 def read(notebook: Path) -> NotebookNode:
     """A notebook, or an empty one where there is none."""
-    return nbformat.read(notebook, 4) if notebook.exists() else EMPTY
+    found: NotebookNode = nbformat.read(notebook, 4) if notebook.exists() else EMPTY
+    return found
 
 
 def _told(change: Mapping[str, Any], old: NotebookNode) -> list[str]:

@@ -43,10 +43,9 @@ def page_parts() -> dict[str, Any]:
 
 def themed(picture: str) -> str:
     """A picture of matplotlib's whose ink, paper and wine red follow the reader's colour scheme, as the page does."""
-    colours = {"ink": ("#000000", "#e9e4dd"), "paper": ("#ffffff", "#1c1917"), "wine": ("#7b2d43", "#e39aae")}
-    for name, (drawn, _) in colours.items():
+    for drawn, name in {"#000000": "ink", "#ffffff": "paper", "#7b2d43": "wine"}.items():
         picture = picture.replace(f": {drawn}", f": var(--{name})")
-    light, dark = (";".join(f"--{name}:{each[dark]}" for name, each in colours.items()) for dark in (0, 1))
+    light, dark = "--ink:#22201e;--paper:#fdfcfa;--wine:#7b2d43", "--ink:#e9e4dd;--paper:#1c1917;--wine:#e39aae"
     style = f"svg{{fill:var(--ink);{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
     return picture.replace("<defs>", f"<defs><style>{style}</style>", 1)
 
