@@ -22,7 +22,7 @@ def drawn(differences: Mapping[str, Metric], wines: Mapping[str, int]) -> list[s
     ends = [max(abs(each.low), abs(each.high)) for each in differences.values()]
     reach = min(max(ends, default=0), CUT * ends[0] if ends and ends[0] else 1.0) or 1.0
     lines = [
-        f"{name:{NAME}.{NAME}}{wines.get(name, 0):{COUNT}d} {on_a_line(each, reach)} {figure(each):>{FIGURE}}"
+        f"{name:{NAME}.{NAME}}{wines.get(name, 0):{COUNT}d} {on_a_line(each, reach)} {each!s:>{FIGURE}}"
         for name, each in differences.items()
     ]
     return [
@@ -44,8 +44,3 @@ def on_a_line(each: Metric, reach: float) -> str:
     marks |= {0: "<"} if low < 0 else {}
     marks |= {PLOT - 1: ">"} if high >= PLOT else {}
     return "".join(marks.get(place, " ") for place in range(PLOT))
-
-
-def figure(each: Metric) -> str:
-    """The difference with its interval; a zero that no resample moves is said to be one."""
-    return "exactly zero" if each.low == each.value == each.high == 0 else str(each)

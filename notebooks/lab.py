@@ -31,6 +31,7 @@ GREY: Final = "#8c8c8c"
 PALE: Final = "#b8b0a6"
 RED, WHITE = WINE, GOLD  # wines by their colour
 LABELS: Final = {feature.name: feature.label for feature in FEATURES}  # the laboratory's words for the columns
+IN_TEXT: Final = {name: label[0].lower() + label[1:] for name, label in LABELS.items()}  # within a sentence
 DIGITS: Final = {feature.name: max(0, -math.floor(math.log10(feature.step))) for feature in FEATURES}
 DOT: Final[dict[str, Any]] = {"fmt": "o", "color": WINE, "capsize": 3}  # a figure with its interval
 SHADES: Final = (WINE, GOLD, "#3d6b6b", "#1f1a17", GREY)  # what else is told apart

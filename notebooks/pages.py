@@ -14,7 +14,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def render(executed: Path) -> Path:
     """Write the page of an executed notebook beside it: one file that needs no network."""
     notebook = nbformat.read(executed, 4)
-    notebook.cells.sort(key=place)
+    notebook.cells = arranged(notebook.cells)
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)])
     report = page_parts() | {"title": title_of(notebook), "caption": caption, "themed": themed}
     body, _ = exporter.from_notebook_node(notebook, resources={"report": report})
@@ -23,11 +23,20 @@ def render(executed: Path) -> Path:
     return page
 
 
-def place(cell: Any) -> int:
-    """What a reader sees first: the question, then what a cell tagged `headline` answers, then the way there."""
-    if cell.cell_type == "markdown" and cell.source.startswith("# "):
-        return 0
-    return 1 if "headline" in cell.metadata.get("tags", []) else 2
+def arranged(cells: list[Any]) -> list[Any]:
+    """As a reader wants it: the question, the answer, the wines it is about, the way there, and what it is made with.
+
+    The answer is the cell tagged `headline`, the wines are those tagged `wines`; where no answer was reached, as in a
+    notebook that failed, the cells stay as they are. What it is made with stands before the first section: imports,
+    types and parameters with their prose.
+    """
+    tagged = {tag: [cell for cell in cells if tag in cell.metadata.get("tags", [])] for tag in ("headline", "wines")}
+    if not any(cell.get("outputs") for cell in tagged["headline"]):
+        return cells
+    title, *others = [cell for cell in cells if cell not in [*tagged["headline"], *tagged["wines"]]]
+    first = next((n for n, cell in enumerate(others) if cell.source.startswith("## ")), 0)
+    made_with = [nbformat.v4.new_markdown_cell("## What this page is made with"), *others[:first]] if first else []
+    return [title, *tagged["headline"], *tagged["wines"], *others[first:], *made_with]
 
 
 def page_parts() -> dict[str, Any]:

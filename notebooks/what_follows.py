@@ -62,9 +62,10 @@ def table(verdict: "Verdict") -> list[str]:
     head = f"production {production.version}" if production else "no production yet"
     paired = verdict.difference.metrics if verdict.difference and verdict.difference.other == "production" else {}
     rows = [f"| | candidate {candidate.version} | {head} | paired difference |", "|---|---|---|---|"]
+    same = "exactly zero" if verdict.verdict == "unchanged" else ""
     for name, metric in candidate.metrics.items():
         theirs = production.metrics.get(name, "") if production else ""
-        rows.append(f"| {METRIC_NAMES.get(name, name)} | {metric} | {theirs} | {paired.get(name, '')} |")
+        rows.append(f"| {METRIC_NAMES.get(name, name)} | {metric} | {theirs} | {paired.get(name, same)} |")
     return rows
 
 

@@ -64,8 +64,11 @@ class Metric(_Part):
         return self.shown()
 
     def shown(self, digits: int = 3) -> str:
-        """Value (low to high), with so many digits after the point."""
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        """Value (low to high), with so many digits after the point, or as many as tell them apart."""
+        value, low, high = (f"{each:z.{digits}f}" for each in (self.value, self.low, self.high))
+        if self.low == self.value == self.high:
+            return "exactly zero" if self.value == 0 else f"exactly {self.value:.{digits + 1}g}"
+        return self.shown(digits + 1) if low == value == high else f"{value} ({low} to {high})"
 
 
 class Gate(_Part):
@@ -136,7 +139,8 @@ class Gate(_Part):
     @property
     def reason(self) -> str:
         """What it contributes to a verdict."""
-        return f"{self.name}: {self.note or f'{self.measured}, asked {self.asked}'}"
+        name = f"not shown to be {self.name}" if self.outcome == "not shown" else self.name
+        return f"{name}: {self.note or f'{self.measured}, asked {self.asked}'}"
 
     @model_validator(mode="before")
     @classmethod
