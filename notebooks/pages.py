@@ -8,6 +8,7 @@ import redaction
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
+PARAMETERS = {"parameters", "injected-parameters"}
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -27,14 +28,14 @@ def arranged(cells: list[Any]) -> list[Any]:
     """As a reader wants it: the question, the answer, the wines it is about, the way there, and what it is made with.
 
     The answer is the cell tagged `headline`, the wines are those tagged `wines`; where no answer was reached, as in a
-    notebook that failed, the cells stay as they are. What it is made with stands before the first section: imports,
-    types and parameters with their prose.
+    notebook that failed, the cells stay as they are. What it is made with ends with the parameters: imports and types,
+    with their prose; papermill's cell below them, with the values that were given, belongs to it.
     """
     tagged = {tag: [cell for cell in cells if tag in cell.metadata.get("tags", [])] for tag in ("headline", "wines")}
     if not any(cell.get("outputs") for cell in tagged["headline"]):
         return cells
     title, *others = [cell for cell in cells if cell not in [*tagged["headline"], *tagged["wines"]]]
-    first = next((n for n, cell in enumerate(others) if cell.source.startswith("## ")), 0)
+    first = 1 + max((n for n, cell in enumerate(others) if PARAMETERS & {*cell.metadata.get("tags", [])}), default=-1)
     made_with = [nbformat.v4.new_markdown_cell("## What this page is made with"), *others[:first]] if first else []
     return [title, *tagged["headline"], *tagged["wines"], *others[first:], *made_with]
 

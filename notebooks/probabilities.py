@@ -50,8 +50,8 @@ def ranked_probability_scores(probabilities: ArrayLike, quality: ArrayLike) -> F
     return found
 
 
-def reliability(probabilities: Floats, quality: ArrayLike, event: range) -> list[Said]:
-    """Wines put together by how probable the event was called, from hardly to almost surely; none is empty.
+def reliability(probabilities: Floats, quality: ArrayLike, event: range, least: int = 1) -> list[Said]:
+    """Wines put together by how probable the event was called, from hardly to almost surely: `least` in each.
 
     >>> sure_of_8 = (np.array(GRADES) == 8).astype(float)
     >>> reliability(sure_of_8[None], [6], EVENTS["7 or better"])
@@ -60,4 +60,5 @@ def reliability(probabilities: Floats, quality: ArrayLike, event: range) -> list
     said = probabilities[:, [GRADES.index(grade) for grade in event]].sum(axis=1).clip(0, 1)
     came_true = np.isin(grade_of(quality), event)
     bins = np.digitize(said, EDGES[1:-1])
-    return [Said(float(said[bins == each].mean()), bins == each, came_true) for each in np.unique(bins)]
+    groups = [bins == each for each in np.unique(bins)]
+    return [Said(float(said[group].mean()), group, came_true) for group in groups if group.sum() >= least]

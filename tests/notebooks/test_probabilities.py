@@ -57,7 +57,7 @@ def test_coverage_is_told_for_wines_by_their_score(case: Case) -> None:
 
 def test_of_few_wines_nothing_is_told(case: Case) -> None:
     """A band of fewer than 20 is no evidence; who gives no interval has none to cover."""
-    flat = case.predictions | {"candidate": np.where(np.arange(len(case.test)) < FEW - 1, 7.0, 5.5)}
+    flat = dict(case.predictions) | {"candidate": np.where(np.arange(len(case.test)) < FEW - 1, 7.0, 5.5)}
     few = replace(case, predictions=flat)
     assert not {"coverage_scored_high", "coverage_scored_low"} & {*few.trust("candidate")}
     assert case.trust("mean") == {}
@@ -82,7 +82,7 @@ def test_what_is_called_probable_is_held_against_what_came_true(case: Case) -> N
     said = probabilities.of_wines(case.candidate, case.test)
     for event in probabilities.EVENTS.values():
         groups = probabilities.reliability(said, case.test[TARGET], event)
-        assert sum(each.wines.astype(int) for each in groups).tolist() == [1] * len(case.test)
+        assert np.sum([each.wines for each in groups], axis=0).tolist() == [1] * len(case.test)
         assert [each.probability for each in groups] == sorted(each.probability for each in groups)
     (one,) = probabilities.reliability(np.tile(np.eye(len(GRADES))[GRADES.index(7)], (3, 1)), [7, 6, 8], range(7, 11))
     assert (one.probability, one.came_true.tolist()) == (1.0, [True, False, True])
