@@ -190,12 +190,20 @@ def test_every_verdict_ends_well(continued: Pipeline, tmp_path: Path) -> None:
         assert (done.returncode, f"Verdict: {verdict}" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
-def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline) -> None:
-    """A non-zero exit, executed notebook and page up to that cell, no version, no alias moved, and the run failed."""
+def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A non-zero exit, executed notebook and page up to that cell, no version, no alias moved, and the run failed.
+
+    On GitHub an error stands at that cell's line.
+    """
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
     aliases = own.registry.aliases(MODEL)
-    done = run(own.registry, own.reports, "03_training", "04_evaluation", "-p", "dataset", f"{DATASET}:v99")
+    typed_wrong = ("-p", "dataset", f"{DATASET}:v99")
+    done = run(own.registry, own.reports, "03_training", "04_evaluation", *typed_wrong)
     assert done.returncode == 1
     assert f"03_training stopped: {DATASET} has no version v99" in done.stderr
+    assert re.search(
+        r"^::error file=notebooks/03_training.ipynb,line=\d+,title=03_training stopped::", done.stdout, re.MULTILINE
+    )
     assert "04_evaluation" not in done.stdout
     page = (own.reports / "03_training.html").read_text()
     assert "This cell stopped the notebook" in page
