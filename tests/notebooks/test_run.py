@@ -282,7 +282,7 @@ def test_next_version_has_its_place_in_history_and_is_compared(continued: Pipeli
     """What changed, a trend, and a link to either report; then both versions side by side."""
     front = (continued.reports / "index.html").read_text()
     assert "seed 0 → 1" in front
-    assert re.search(r'aria-label="Test RMSE of each candidate[^"]*: v0 0\.\d{3}, v1 0\.\d{3}"', front)
+    assert re.search(r'aria-label="RMSE of each candidate minus[^"]*: v1 minus v0 -?0\.\d{3} \(', front)
     assert all(f'href="history/{version}/04_evaluation.html"' in front for version in ("v0", "v1"))
     page = (continued.reports / "compare.html").read_text()
     for said in ("parameter seed", "v1 minus v0", "apart"):
@@ -359,7 +359,7 @@ def test_front_page_leads_to_everything(pipeline: Pipeline) -> None:
     """Production and who approved it, the dataset, and each evaluation with a link that works."""
     text = (pipeline.reports / "index.html").read_text()
     assert f"In production: {MODEL}:v0" in text
-    assert "Decided by" in text
+    assert re.search(r"Since \d{4}-\d\d-\d\d \d\d:\d\d UTC, by \S+: ", text)
     links = re.findall(r'href="([^"#]+)"', text)
     assert "history/v0/04_evaluation.html" in links
     assert all((pipeline.reports / link).is_file() for link in links if not link.startswith("http"))
