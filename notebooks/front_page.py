@@ -138,7 +138,12 @@ def trend(verdicts: list[Verdict], promoted: set[str]) -> tuple[list[dict[str, A
     Test wines change with the dataset, so that errors of two evaluations do not compare: differences on the same wines
     do. `promoted` are the versions that production has moved to.
     """
-    met = [(verdict, *found) for verdict in verdicts if verdict.production and (found := paired(verdict))][-20:]
+    pairs = {  # once each, however often it was evaluated
+        (verdict.candidate.version, verdict.production.version): (verdict, *found)
+        for verdict in verdicts
+        if verdict.production and (found := paired(verdict))
+    }
+    met = [*pairs.values()][-20:]
     if not met:
         return [], []
     reach = max(max(abs(each.low), abs(each.high)) for _, each, _ in met) or 1.0
