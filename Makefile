@@ -122,8 +122,8 @@ export: $(READY)
 	@rm -rf artifacts/image && $(PY) -m wine_serving export artifacts/image "wine-quality:$${VERSION:-production}"
 restore pack save:
 	@$(ANY_PYTHON) .github/registry_asset.py $@
-carry-out decision: $(READY)
-summary carry-out decision:
+carry-out decision base comment: $(READY)
+summary carry-out decision base comment:
 	@$(ANY_PYTHON) notebooks/what_follows.py $@
 
 $(READY): requirements/dev.txt pyproject.toml wine_serving/provenance.py

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import command
@@ -191,6 +192,9 @@ def shift_both(settings: Settings, now: Services, revisions: dict[str, str], pai
         if then[name].traffic != {revisions[name]: 100}:
             raise FailedError(f"{name} should serve {revisions[name]}, but serves {then[name].traffic}")
         say(f"{name} serves {revisions[name]} at {then[name].url}")
+    if outputs := os.environ.get("GITHUB_OUTPUT"):  # the run's page leads to what was deployed
+        with Path(outputs).open("a", encoding="utf-8") as file:
+            file.write(f"page={then[UI].url}\n")
 
 
 @contextmanager

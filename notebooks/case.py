@@ -8,12 +8,14 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 import pandas as pd
+import probabilities
 from export_onnx import export
 from numpy.typing import NDArray
 from recipes import refit
 from resampling import Bootstrap, Estimate, Floats, rmse_difference
 from splits import grade_of
 
+from wine_serving.assessing import GOOD
 from wine_serving.bundle import Bundle, Metadata
 from wine_serving.errors import BundleError
 from wine_serving.schema import SEGMENT, SEGMENTS, TARGET, encode_columns
@@ -30,6 +32,10 @@ BANDS: Final = {  # of grades: the extreme ones are too rare to stand alone
 COLORS: Final = {f"{segment} wines": segment for segment in SEGMENTS}
 OWN: Final = ("candidate", "mean", "ridge")  # roles that no test wine is known to
 Mask = NDArray[np.bool_]
+LOW: Final = 5.0  # scores below are rare
+HIGH: Final = 6.5  # as are those from here on
+GREAT: Final = 8  # and grades from here on
+FEW: Final = 20  # test wines: of fewer nothing is said
 SAME: Final = 1e-3  # score points; platforms differ by a thousandth of it
 
 
@@ -111,6 +117,39 @@ class Case:
         rows = self.wines(role, part)
         samples = self.samples(role, rows) if rows.any() else {}
         return {name: self.resamples.measured(name, samples[name], rows) for name in only if name in samples}
+
+    def trust(self, role: str) -> dict[str, Metric]:
+        """How far a reader may trust what a role says of a wine: where scores are rare, and its probabilities."""
+        wines, bundle = self.wines(role), self.bundles.get(role)
+        if bundle is None or not wines.any():
+            return {}
+        return self._where_scores_are_rare(role, bundle, wines) | self._probabilities(bundle, wines)
+
+    def _where_scores_are_rare(self, role: str, bundle: Bundle, wines: Mask) -> dict[str, Metric]:
+        actual, score = self.test[TARGET].to_numpy(float), self.predictions[role]
+        inside = np.abs(actual - score) <= self.test[SEGMENT].map(bundle.metadata.calibration.half_width).to_numpy()
+        asked = {
+            "coverage_scored_low": (inside, wines & (score < LOW)),
+            "coverage_scored_high": (inside, wines & (score >= HIGH)),
+            "great_scored_below_7": (score < GOOD, wines & (grade_of(actual) >= GREAT)),
+        }
+        return {
+            name: self.resamples.share(self.resamples.means(hits, rows), rows)
+            for name, (hits, rows) in asked.items()
+            if rows.sum() >= FEW
+        }
+
+    def _probabilities(self, bundle: Bundle, wines: Mask) -> dict[str, Metric]:
+        said = {
+            "rps": probabilities.of_wines(bundle, self.test),
+            "rps_climatology": probabilities.climatology(self.splits["train"], self.test),
+        }
+        samples = {
+            name: self.resamples.means(probabilities.ranked_probability_scores(each, self.test[TARGET]), wines)
+            for name, each in said.items()
+        }
+        samples["rps_skill"] = 1 - samples["rps"] / samples["rps_climatology"]
+        return {name: self.resamples.interval(each) for name, each in samples.items()}
 
     def difference(self, other: str, part: str = ALL, metric: str = "rmse") -> Metric | None:
         """The paired difference of a metric, of who is judged minus `other`; None where both have no wine unseen."""

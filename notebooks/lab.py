@@ -1,5 +1,6 @@
 """What every notebook begins and ends with: the tracked run, where its results come from, the look of its pictures."""
 
+import math
 import os
 import platform
 import sys
@@ -21,6 +22,7 @@ from parameters import declared
 
 from wine_serving.provenance import current_commit, current_user
 from wine_serving.registry import Registry, open_registry, tracking
+from wine_serving.schema import FEATURES
 from wine_serving.settings import Settings
 
 WINE: Final = "#7b2d43"
@@ -28,6 +30,10 @@ GOLD: Final = "#c9a227"
 GREY: Final = "#8c8c8c"
 PALE: Final = "#b8b0a6"
 RED, WHITE = WINE, GOLD  # wines by their colour
+LABELS: Final = {feature.name: feature.label for feature in FEATURES}  # the laboratory's words for the columns
+IN_TEXT: Final = {name: label[0].lower() + label[1:] for name, label in LABELS.items()}  # within a sentence
+DIGITS: Final = {feature.name: max(0, -math.floor(math.log10(feature.step))) for feature in FEATURES}
+DOT: Final[dict[str, Any]] = {"fmt": "o", "color": WINE, "capsize": 3}  # a figure with its interval
 SHADES: Final = (WINE, GOLD, "#3d6b6b", "#1f1a17", GREY)  # what else is told apart
 
 PACKAGES: Final = {  # as they are imported, and as they are installed
@@ -56,6 +62,15 @@ def begin(notebook: str, names: Mapping[str, Any]) -> tuple[Registry, Any]:
     get_ipython().events.register("post_run_cell", finish_failed)
     set_style()
     return registry, run
+
+
+def as_measured(name: str, value: float) -> str:
+    """A value with as many digits as the laboratory writes.
+
+    >>> as_measured("volatile_acidity", 0.0796), as_measured("free_sulfur_dioxide", 14.0)
+    ('0.08', '14')
+    """
+    return f"{value:.{DIGITS[name]}f}"
 
 
 def needs(*packages: str) -> None:

@@ -12,7 +12,9 @@ from wine_serving.verdict import Metric
 Floats = NDArray[np.float64]
 
 ENDS: Final = (0.025, 0.975)  # quantiles between which an interval lies
-SHARES: Final = ("accuracy", "within_one", "coverage")  # metrics that are shares of wines
+SHARES: Final = (  # metrics that are shares of wines
+    *("accuracy", "within_one", "coverage", "coverage_scored_low", "coverage_scored_high", "great_scored_below_7"),
+)
 
 
 class Bootstrap:

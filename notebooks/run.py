@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import annotations
 import redaction
 import tracking
 import yaml
@@ -82,6 +83,7 @@ def execute(notebook: Path, parameters: dict[str, Any], reports: Path, *, inform
     say(f"   {time.perf_counter() - started:.0f} s, report: {page}")
     if failure:
         complain(f"{notebook.stem} stopped: {failure}{'; it only informs, what was decided stands' if informs else ''}")
+        say_on_github(annotations.of_failure(notebook, executed, str(failure)))
     return done
 
 
@@ -107,6 +109,12 @@ def outcome(verdict: Verdict, reports: Path) -> str:
 def say(text: object) -> None:
     """Tell the person at the terminal."""
     print(redaction.redacted(str(text)), flush=True)
+
+
+def say_on_github(lines: list[str]) -> None:
+    """What GitHub shows beside a run, where this is one."""
+    for line in lines:
+        say(line)
 
 
 def complain(text: object) -> None:
@@ -216,6 +224,7 @@ def carry_out(todo: dict[Path, dict[str, Any]], reports: Path, afterwards: str |
     write_front_page(reports)
     if verdict and not failed:
         say(outcome(verdict, reports))
+        say_on_github(annotations.of_verdict(verdict))
     return int(failed)
 
 

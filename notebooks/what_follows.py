@@ -3,6 +3,8 @@
     python3 notebooks/what_follows.py summary     the verdict and the metrics against production, as Markdown
     python notebooks/what_follows.py carry-out    let the candidate that was judged better become production
     python notebooks/what_follows.py decision     model=vN and deploy=true or false, as outputs of a workflow's step
+    python notebooks/what_follows.py base         train what a pull request is based on (BASE, else HEAD^1), beside it
+    python notebooks/what_follows.py comment      the summary, and what the pull request changes, as Markdown
 
 On main an evaluation moves nothing: its verdict is carried out once all checks have passed, through `promotion`, and
 only from where production stood when it was judged. PROFILE=quick promotes only where there is no production.
@@ -58,10 +60,12 @@ def table(verdict: "Verdict") -> list[str]:
 
     candidate, production = verdict.candidate, verdict.production
     head = f"production {production.version}" if production else "no production yet"
-    rows = [f"| | candidate {candidate.version} | {head} |", "|---|---|---|"]
+    paired = verdict.difference.metrics if verdict.difference and verdict.difference.other == "production" else {}
+    rows = [f"| | candidate {candidate.version} | {head} | paired difference |", "|---|---|---|---|"]
+    same = "exactly zero" if verdict.verdict == "unchanged" else ""
     for name, metric in candidate.metrics.items():
         theirs = production.metrics.get(name, "") if production else ""
-        rows.append(f"| {METRIC_NAMES.get(name, name)} | {metric} | {theirs} |")
+        rows.append(f"| {METRIC_NAMES.get(name, name)} | {metric} | {theirs} | {paired.get(name, same)} |")
     return rows
 
 
@@ -124,13 +128,17 @@ def read() -> "Verdict":
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["summary", "carry-out", "decision"])
+    parser.add_argument("command", choices=["summary", "carry-out", "decision", "base", "comment"])
     command = parser.parse_args().command
     verdict = read() if VERDICT.exists() else None
     event = os.environ.get("GITHUB_EVENT_NAME", "push")
     by_a_person = event == "repository_dispatch" or os.environ.get("ACTION") in ("promote", "rollback")
     if command == "summary":
         print(summary(verdict))
+    elif command in ("base", "comment"):
+        import pull_request  # late: a summary needs no environment
+
+        return pull_request.main(command, verdict)
     elif verdict is None and not by_a_person:
         print(f"{VERDICT} is not there: run `make pipeline` first", file=sys.stderr)
         return 1

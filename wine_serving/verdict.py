@@ -31,6 +31,12 @@ METRIC_NAMES: Final = {
     "accuracy": "exact grade",
     "within_one": "within one",
     "coverage": "coverage",
+    "coverage_scored_low": "coverage, scored below 5",
+    "coverage_scored_high": "coverage, scored 6.5 or more",
+    "great_scored_below_7": "8 or better, scored below 7",
+    "rps": "ranked probability score",
+    "rps_climatology": "the same by colour alone",
+    "rps_skill": "gain over colour alone",
 }
 ASKED: Final[dict[Direction, str]] = {
     "upper below": "upper end below",
@@ -58,8 +64,11 @@ class Metric(_Part):
         return self.shown()
 
     def shown(self, digits: int = 3) -> str:
-        """Value (low to high), with so many digits after the point."""
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        """Value (low to high), with so many digits after the point, or as many as tell them apart."""
+        value, low, high = (f"{each:z.{digits}f}" for each in (self.value, self.low, self.high))
+        if self.low == self.value == self.high:
+            return "exactly zero" if self.value == 0 else f"exactly {self.value:.{digits + 1}g}"
+        return self.shown(digits + 1) if low == value == high else f"{value} ({low} to {high})"
 
 
 class Gate(_Part):
@@ -130,7 +139,8 @@ class Gate(_Part):
     @property
     def reason(self) -> str:
         """What it contributes to a verdict."""
-        return f"{self.name}: {self.note or f'{self.measured}, asked {self.asked}'}"
+        name = f"not shown to be {self.name}" if self.outcome == "not shown" else self.name
+        return f"{name}: {self.note or f'{self.measured}, asked {self.asked}'}"
 
     @model_validator(mode="before")
     @classmethod
@@ -156,10 +166,12 @@ class Dataset(_Part):
 
 
 class Difference(_Part):
-    """RMSE of the candidate minus that of `other`, on the same wines, by slice."""
+    """The candidate's figures minus those of `other`, on the same wines: RMSE by slice, and every metric."""
 
     other: str
     slices: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}  # the same over all wines, of each metric
+    wines: dict[str, int] = {}  # how many wines of a slice both had not seen
 
 
 class Verdict(_Part):

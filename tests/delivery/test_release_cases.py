@@ -145,7 +145,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def first(world: World) -> subprocess.CompletedProcess[str]:
     """The first release."""
-    return world.run("release", WINE_REPORTS_URL=REPORTS, WANDB_API_KEY=WANDB_KEY, **LINT)
+    outputs = {"GITHUB_OUTPUT": str(world.folder / "outputs")}
+    return world.run("release", WINE_REPORTS_URL=REPORTS, WANDB_API_KEY=WANDB_KEY, **LINT, **outputs)
 
 
 @pytest.fixture
@@ -173,6 +174,7 @@ def test_the_first_release(released: World) -> None:
     variables = {"WINE_MODEL": "wine-quality:v0", "GOOGLE_CLOUD_PROJECT": "a-project"}
     assert released.services()[API]["env"] == variables
     assert WANDB_KEY not in (released.folder / "state" / "calls.jsonl").read_text()
+    assert (released.folder / "outputs").read_text() == f"page={released.address(UI)}\n", "for the run's page on GitHub"
     released.check_visitors()
 
 

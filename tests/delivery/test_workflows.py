@@ -8,6 +8,7 @@ costs the same in every run is done once: layers of images that are the same, an
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -187,10 +188,19 @@ def by_hand(folder: Path, moved: Run) -> Run:
     return Run(folder / "by-hand", "main", "workflow_dispatch", {"ref": "refs/heads/main", "inputs": inputs})
 
 
+def edit_prose(checkout: Path) -> None:
+    """A commit that changes nothing in the model."""
+    notebook = checkout / "notebooks" / "03_training.ipynb"
+    notebook.write_text(notebook.read_text().replace('"# How well can', '"# How well, indeed, can', 1))
+    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
+    subprocess.run(["git", *who, "commit", "--quiet", "--all", "--message=Words"], cwd=checkout, check=True)
+
+
 @pytest.fixture(scope="module")
 def pull_request(folder: Path, by_hand: Run) -> Run:
-    """From a branch of the repository itself."""
+    """From a branch of the repository itself, which edits a notebook's prose."""
     assert by_hand.ended_well, by_hand.log
+    edit_prose(folder / "checkout")
     head = {"ref": "a-branch", "sha": COMMIT, "repo": {"full_name": "somebody/wine"}}
     request = {"number": 7, "head": head, "base": {"ref": "main"}, "user": {"login": "somebody"}}
     return Run(folder / "pull-request", "pull-request", "pull_request", {"pull_request": request, "number": 7})
@@ -347,9 +357,20 @@ def test_a_pull_request_is_checked_and_told(pull_request: Run) -> None:
     (comment,) = pull_request.given("sticky-pull-request-comment")
     assert comment == {"header": "verdict", "path": "reports/summary.md"}
     summary = (pull_request.store / "artifacts" / "quick-reports" / "summary.md").read_text()
-    assert "production v1" in summary
+    assert summary.startswith("## Verdict: unchanged")
     assert "Dataset v0;" in summary
-    assert {"quick-reports", "04_evaluation.html"} <= pull_request.artifacts()
+    assert {"quick-reports", "04_evaluation.html", "base_evaluation.html"} <= pull_request.artifacts()
+
+
+def test_a_pull_request_meets_its_base(pull_request: Run) -> None:
+    """Words alone change nothing in the model: exactly zero in every slice; the cell is named, and seconds told."""
+    assert pull_request.ended_well, pull_request.log
+    assert "::notice title=Verdict: unchanged::" in pull_request.said
+    summary = (pull_request.store / "artifacts" / "quick-reports" / "summary.md").read_text()
+    assert len(re.findall("exactly zero$", summary, re.MULTILINE)) == 8
+    assert "03_training.ipynb: edited prose" in summary
+    assert re.search(r"^\| 04_evaluation \| \d+\.\d \| \d+\.\d \|$", summary, re.MULTILINE)
+    assert re.search(r"\[This report\]\(\S+\) · \[The base's report\]\(\S+\)$", summary)
 
 
 def test_only_main_keeps_the_registry(folder: Path, pull_request: Run) -> None:

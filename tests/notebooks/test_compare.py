@@ -33,6 +33,8 @@ def test_what_differs_is_named_and_measured() -> None:
     )
     assert str(cells["difference"]["rmse"]).removeprefix("-")[:5] in cells["told"][0]
     assert "v1 is" in cells["told"][0]
+    assert cells["answer"] == "v1 is better"
+    assert "v1 is shown to be better on white wines, grade 4 and less, grade 6." in cells["told"]
     assert list(cells["apart"]["apart"]) == sorted(cells["apart"]["apart"], reverse=True)
 
 
@@ -40,6 +42,7 @@ def test_same_model_differs_in_nothing() -> None:
     """Not by resampling either: differences are paired."""
     cells = Cells("compare", a="v1", b="v1", n_resamples=200).run()
     assert all((each.value, each.low, each.high) == (0, 0, 0) for each in cells["difference"].values())
+    assert cells["answer"] == "v1 and v1 say the same of every wine"
 
 
 def test_every_declared_parameter_is_recorded() -> None:
@@ -58,3 +61,4 @@ def test_wines_that_the_second_was_trained_on_do_not_count(kept: FolderRegistry)
     assert other.inputs == (dataset.ref,) != (f"{DATASET}:v0",)
     assert kept.record(f"{MODEL}:v0").inputs == (f"{DATASET}:v0",)
     assert 0 < len(cells["wines"]) < len(cells["test"])
+    assert any(line.startswith("v0 is shown to be better on ") for line in cells["told"])
