@@ -118,8 +118,8 @@ def of_measurement(window: pd.DataFrame, reference: pd.DataFrame, color: str, fe
     small = min(len(ours), len(theirs)) < EXACT
     found = ks_2samp(ours, theirs, method="exact" if small else "asymp")
     middle, before = np.median(ours), np.median(theirs)
-    why = f"half of them have {middle:.4g} {feature.unit} or less, where that was {before:.4g}"
-    return row | {"measured": float(found.statistic), "p": float(found.pvalue), "why": why.replace("  ", " ")}
+    why = f"median {middle:.4g} {feature.unit}, where it was {before:.4g}"
+    return row | {"measured": float(found.statistic), "p": float(found.pvalue), "why": why.replace(" ,", ",")}
 
 
 def of_colors(window: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
