@@ -52,8 +52,10 @@ def known(table: pd.DataFrame, seen: pd.DataFrame) -> NDArray[np.bool_]:
     """Which wines of `table`, shape (n,), are hardly another wine than one in `seen`."""
     distance, _ = _in_steps(seen).query(_in_steps(table).data, p=np.inf, distance_upper_bound=REACH)
     found: NDArray[np.bool_] = np.isfinite(distance)
+    values = {name: pd.factorize(np.concatenate([table[name], seen[name]]))[0] for name in MEASUREMENTS}
     for kept in _kept(DIFFERING):
-        found |= pd.MultiIndex.from_frame(table[kept]).isin(pd.MultiIndex.from_frame(seen[kept]))
+        alike = reduce(_both, [values[name] for name in kept])
+        found |= np.isin(alike[: len(table)], alike[len(table) :], kind="table")
     return found
 
 

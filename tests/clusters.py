@@ -23,8 +23,9 @@ def cluster() -> Iterator[Cluster]:
     from tests.stand_ins import deadly
     from wine_serving import workers
 
+    forked = {"distributed.worker.multiprocessing-method": "forkserver"}  # from one process that has imported the most
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 1} | forked),
         workers.on_this_machine(2) as started,
         Client(started) as client,
     ):

@@ -39,7 +39,14 @@ for name, value in (("commit.gpgSign", "false"), ("core.hooksPath", os.devnull))
     os.environ["GIT_CONFIG_COUNT"] = str(int(number) + 1)
 
 pytest_plugins = [
-    *("tests.browser", "tests.cells", "tests.clusters", "tests.servers", "tests.stand_ins.wandb_server.fixtures")
+    *(
+        "tests.browser",
+        "tests.cells",
+        "tests.clusters",
+        "tests.runners",
+        "tests.servers",
+        "tests.stand_ins.wandb_server.fixtures",
+    )
 ]
 
 

@@ -6,6 +6,7 @@ python -m tests.forked SOCKET MODULE…   imports them, then forks for each conn
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -22,6 +24,7 @@ from types import TracebackType
 from typing import Never, Self
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 600.0  # seconds; a test has a limit of its own
 
 
 class Fork:
@@ -68,11 +71,17 @@ class Fork:
 class Forks:
     """The process that has imported the modules, while tests need its forks."""
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, *modules: str, **variables: str) -> None:
         self._place = tempfile.TemporaryDirectory()
         self._address = f"{self._place.name}/socket"
+        self.kernels = Path(self._place.name) / "jupyter"  # as JUPYTER_PATH it makes kernels of notebooks forks, too
+        kernel = [sys.executable, "-I", "-S", str(ROOT / "tests" / "forked_kernel.py"), self._address]
+        spec = {"argv": [*kernel, "-f", "{connection_file}"], "display_name": "A fork", "language": "python"}
+        (self.kernels / "kernels" / "python3").mkdir(parents=True)
+        (self.kernels / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
         command = [sys.executable, "-m", "tests.forked", self._address, *modules]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        given = os.environ | variables
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=given)
         assert self._process.stdout
         assert self._process.stdout.readline() == "ready\n"
 
@@ -87,7 +96,7 @@ class Forks:
     ) -> subprocess.CompletedProcess[str]:
         """The same, once it has ended."""
         fork = self.start(script, *arguments, env=env, cwd=cwd)
-        said = fork.communicate(timeout=120)
+        said = fork.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(["-c", *arguments], fork.wait(), *said)
 
     def __enter__(self) -> Self:
@@ -107,13 +116,18 @@ def look_after(connection: socket.socket) -> Never:
     if child == 0:
         become(**asked)
     print(child, file=told, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=told, flush=True)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(BrokenPipeError):  # nobody waits for it any more
+        print(code, file=told, flush=True)
     os._exit(0)
 
 
 def become(script: str, argv: Sequence[str], env: dict[str, str], cwd: str, said: str) -> Never:
     """Be that process, in a session of its own."""
     os.setsid()
+    atexit._clear()  # noqa: SLF001 - what is to be done when the forked process ends, as to remove its folders, is its own
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]  # noqa: SLF001 - by the next, anew
     for number, name in enumerate(("stdout", "stderr"), 1):
         os.dup2(os.open(f"{said}/{name}", os.O_WRONLY | os.O_CREAT), number)
     os.chdir(cwd)
@@ -139,6 +153,7 @@ def main(address: str, *modules: str) -> None:
     """Fork whenever somebody asks."""
     for name in modules:
         import_module(name)
+    gc.freeze()  # no fork need search that for garbage
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()

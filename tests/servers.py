@@ -3,13 +3,14 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from tests.conftest import ROOT
 from wine_serving.registry.folder import FolderRegistry
 
+UNREAD = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loopback is asked by HTTP: no certificates are read for each client
 PATIENCE = 60.0  # seconds until a start counts as failed; an ordinary one takes one or two
 
 
@@ -49,14 +51,28 @@ class Server:
                 self.command, cwd=self._cwd, env=given | self._variables, stdout=output, stderr=log
             )
         deadline = time.monotonic() + PATIENCE
-        with httpx.Client(verify=False, timeout=5) as client:  # noqa: S501 - to read certificates costs more than to ask
+        with self.client() as client:
             while time.monotonic() < deadline and self.process.poll() is None:
                 try:
-                    if client.get(self.address + self._alive).status_code == 200:
+                    if client.get(self._alive).status_code == 200:
                         return self
                 except httpx.TransportError:
                     time.sleep(0.05)
         raise AssertionError(f"{self.command} did not start: {self.log.read_text()}")
+
+    def client(self, timeout: float = 5.0) -> httpx.Client:
+        """Who asks it more than once."""
+        return httpx.Client(base_url=self.address, verify=UNREAD, timeout=timeout)
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask it once, by a connection of its own."""
+        with self.client() as client:
+            return client.get(path)
+
+    def post(self, path: str, json: Any) -> httpx.Response:
+        """The same, with something to answer."""
+        with self.client() as client:
+            return client.post(path, json=json)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit code."""
@@ -100,5 +116,5 @@ def server(served_registry: FolderRegistry, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
     """A connection to it."""
-    with httpx.Client(base_url=server.address) as connected:
+    with server.client() as connected:
         yield connected

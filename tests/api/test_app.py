@@ -86,7 +86,7 @@ def test_request_in_flight_is_finished_on_sigterm(promoted: FolderRegistry, tmp_
         port = int(server.address.rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(head.encode() + body[:20])
-            httpx.get(f"{server.address}/live")  # the server has come round: the half request is being answered
+            server.get("/live")  # the server has come round: the half request is being answered
             server.process.send_signal(signal.SIGTERM)
             while accepts(port):
                 pass
@@ -128,7 +128,7 @@ def test_what_cannot_be_used_is_refused_at_start(
 def test_serving_imports_nothing_that_it_does_not_need(promoted: FolderRegistry, tmp_path: Path) -> None:
     """Start-up time and memory are features: no scikit-learn, pandas, plotting or W&B in the process."""
     with servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{promoted.root}") as server:
-        httpx.post(f"{server.address}/explain", json=WINE).raise_for_status()
+        server.post("/explain", json=WINE).raise_for_status()
         assert server.process
         mapped = Path(f"/proc/{server.process.pid}/maps")
         if mapped.exists():

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests import servers, tiny
@@ -25,11 +24,11 @@ def test_nothing_promoted_is_unhealthy_and_names_the_command(folder: FolderRegis
     """503 everywhere but on /live, and the way out."""
     with serving(folder, tmp_path / "log") as server:
         for path in ("/health", "/schema", "/model"):
-            answer = httpx.get(server.address + path)
+            answer = server.get(path)
             assert answer.status_code == 503
             assert "make pipeline" in answer.text
             assert str(folder.root.parent) not in answer.text
-        refused = httpx.post(f"{server.address}/predict", json=WINE)
+        refused = server.post("/predict", json=WINE)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
 
 
@@ -37,7 +36,7 @@ def test_model_that_is_promoted_later_is_served_without_a_restart(
     folder: FolderRegistry, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     """It keeps trying until it has a first model."""
-    with serving(folder, tmp_path / "log") as server, httpx.Client(base_url=server.address) as client:
+    with serving(folder, tmp_path / "log") as server, server.client() as client:
         assert client.get("/health").status_code == 503
         folder.publish(tiny_bundle, MODEL, kind="model", aliases=[PRODUCTION])
         while (answer := client.get("/health")).status_code == 503:
@@ -50,7 +49,7 @@ def test_served_version_does_not_follow_the_alias(promoted: FolderRegistry, tmp_
     with serving(promoted, tmp_path / "log") as server:
         tiny.write_bundle(tmp_path / "next", seed=1)
         promoted.publish(tmp_path / "next", MODEL, kind="model", aliases=[PRODUCTION])
-        assert httpx.get(f"{server.address}/health").json()["model_version"] == "v0"
+        assert server.get("/health").json()["model_version"] == "v0"
 
 
 SPOILERS: dict[str, Callable[[Path], object]] = {
@@ -69,7 +68,7 @@ def test_corrupted_version_is_refused_with_a_reason(
     directory.chmod(0o700)
     spoil(directory)
     with serving(promoted, tmp_path / "log") as server:
-        answer = httpx.get(f"{server.address}/health")
+        answer = server.get("/health")
     assert answer.status_code == 503
     assert "are not those published as wine-quality:v0" in answer.json()["reason"]
 
@@ -83,8 +82,8 @@ def test_what_is_only_told_keeps_nothing_from_being_served(
     for name in ("v0.json", "history.json"):
         (promoted.root / MODEL / name).write_text("{")
     with serving(promoted, tmp_path / "log") as server:
-        assert httpx.get(f"{server.address}/health").json() == {"status": "ok", "model_version": "v1", "reason": None}
-        assert httpx.get(f"{server.address}/model").json()["promotion"] is None
+        assert server.get("/health").json() == {"status": "ok", "model_version": "v1", "reason": None}
+        assert server.get("/model").json()["promotion"] is None
     assert "history.json cannot be read" in (tmp_path / "log").read_text()
 
 
@@ -96,7 +95,7 @@ def test_model_that_does_not_answer_as_recorded_is_refused(
     shutil.copy(tmp_path / "other" / "model.onnx", bundle_copy)
     folder.publish(bundle_copy, MODEL, kind="model", aliases=[PRODUCTION])
     with serving(folder, tmp_path / "log") as server:
-        answer = httpx.get(f"{server.address}/health")
+        answer = server.get("/health")
     assert answer.status_code == 503
     assert "golden wine" in answer.json()["reason"]
 
@@ -107,12 +106,12 @@ def test_other_feature_contract_is_refused(folder: FolderRegistry, bundle_copy: 
     (bundle_copy / "metadata.json").write_text(json.dumps(metadata | {"inputs": metadata["inputs"][::-1]}))
     folder.publish(bundle_copy, MODEL, kind="model", aliases=[PRODUCTION])
     with serving(folder, tmp_path / "log") as server:
-        assert "another feature contract" in httpx.get(f"{server.address}/health").json()["reason"]
+        assert "another feature contract" in server.get("/health").json()["reason"]
 
 
 def test_bundle_directory_is_served_as_unregistered(tiny_bundle: Path, folder: FolderRegistry, tmp_path: Path) -> None:
     """WINE_MODEL may name a directory; its digest stands for the version."""
     with serving(folder, tmp_path / "log", WINE_MODEL=str(tiny_bundle)) as server:
-        answer = httpx.post(f"{server.address}/predict", json=WINE).raise_for_status().json()
+        answer = server.post("/predict", json=WINE).raise_for_status().json()
         assert answer["model_version"].startswith("unregistered-")
-        assert httpx.get(f"{server.address}/model").json()["record"] is None
+        assert server.get("/model").json()["record"] is None

@@ -87,13 +87,13 @@ def test_version_comes_from_a_slow_wandb_in_the_end(
     before = only_home if alone else ()  # only an administrator can take the disk away from a process
     with serving(wandb_server, image, tmp_path, *before, WANDB_HTTP_TIMEOUT="2") as server:
         assert health(server, is_ok)["model_version"] == "v0"
-        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
-        told = httpx.get(f"{server.address}/model").json()
+        assert server.post("/predict", json=WINE).status_code == 200
+        told = server.get("/model").json()
     assert told["record"]["digest"] == project.record(f"{MODEL}:v0").digest
     wandb_server.faults.errors["ArtifactMembershipByName"] = "out of order"
     with serving(wandb_server, image, tmp_path, *before, WANDB_HTTP_TIMEOUT="2") as server:  # once more, from its copy
-        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
-        assert httpx.get(f"{server.address}/health").json()["status"] == "degraded"
+        assert server.post("/predict", json=WINE).status_code == 200
+        assert server.get("/health").json()["status"] == "degraded"
     assert (told["aliases"], told["promotion"]["version"]) == (["latest", "production"], "v0")
     assert not alone or {path.name for path in (tmp_path / "home").iterdir()} == {"wine-quality-cache"}
 
@@ -105,12 +105,12 @@ def test_baked_copy_is_served_while_wandb_is_away_and_looked_after_in_the_backgr
     export(project, [f"{MODEL}:{PRODUCTION}"], image / "registry", "reference.json")
     wandb_server.faults.errors["ArtifactMembershipByName"] = "out of order"
     with serving(wandb_server, image, tmp_path) as server:
-        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
+        assert server.post("/predict", json=WINE).status_code == 200
         said = health(server, lambda said: "out of order" in (said["reason"] or ""))
         assert (said["status"], said["model_version"]) == ("degraded", "v0")
         wandb_server.faults.errors.clear()
         assert health(server, is_ok) == {"status": "ok", "model_version": "v0", "reason": None}
-        told = httpx.get(f"{server.address}/model").json()
+        told = server.get("/model").json()
     assert told["aliases"] == ["latest", "production"]
     assert told["record"]["origin"] == f"wandb:{project.place}/{MODEL}:v0"
     assert told["record"]["run"]["url"]
@@ -153,9 +153,9 @@ def test_released_api_asks_nobody(
     with Server(
         [sys.executable, "-c", ALONE, str(port)], "/live", tmp_path / "log", port, image, **variables
     ) as server:
-        assert httpx.post(f"{server.address}/predict", json=WINE).status_code == 200
-        assert is_ok(httpx.get(f"{server.address}/health").json())
-        told = httpx.get(f"{server.address}/model").json()["record"]
+        assert server.post("/predict", json=WINE).status_code == 200
+        assert is_ok(server.get("/health").json())
+        told = server.get("/model").json()["record"]
     asked = noted.read_text().split()
     assert "socket.bind" in asked  # its own
     assert not [event for event in asked if event.partition(".")[2] in OUTSIDE or not event.startswith("socket.")]
@@ -172,7 +172,7 @@ def test_released_api_serves_no_other_bytes(
     model = image / "registry" / MODEL / "v0" / "model.onnx"
     model.write_bytes(b"\0" + model.read_bytes()[1:])
     with serving(wandb_server, image, tmp_path, WINE_REGISTRY="folder:registry") as server:
-        said = httpx.get(f"{server.address}/health")
+        said = server.get("/health")
         assert said.status_code == 503
         assert "are not those published as wine-quality:v0" in said.json()["reason"]
 
@@ -186,7 +186,7 @@ def test_serving_process_keeps_no_memory_of_the_sdk(
     with serving(wandb_server, image, tmp_path, WINE_REGISTRY="folder:registry") as server:
         health(server, is_ok)
         alone = memory(server)
-        record = httpx.get(f"{server.address}/model").json()["record"]
+        record = server.get("/model").json()["record"]
     assert record["origin"] == f"wandb:{project.place}/{MODEL}:v0"  # an image without W&B says it, too
     with serving(wandb_server, image, tmp_path) as server:
         health(server, is_ok)

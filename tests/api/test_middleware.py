@@ -48,7 +48,7 @@ def test_other_pages_may_ask_only_where_they_are_named(
     variables = {"WINE_CORS_ORIGINS": "https://a.example, https://cellar.example", "WINE_API_KEY": "grape"}
     with (
         servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{served_registry.root}", **variables) as server,
-        httpx.Client(base_url=server.address) as named,
+        server.client() as named,
     ):
         for answer in (named.options("/predict", headers=before), named.get("/live", headers=asks)):
             assert answer.status_code == 200
@@ -62,7 +62,7 @@ def test_everything_works_behind_a_path(served_registry: FolderRegistry, tmp_pat
     variables = {"WINE_REGISTRY": f"folder:{served_registry.root}", "WINE_API_KEY": "grape \n"}
     with (
         servers.api(tmp_path / "log", None, "--root-path", "/cellar", **variables) as server,
-        httpx.Client(base_url=server.address) as client,
+        server.client() as client,
     ):
         assert client.get("/health").status_code == client.get("/live").status_code == 200
         assert client.post("/predict", json=WINES[0]).status_code == 401
@@ -78,7 +78,7 @@ def test_key_is_wanted_everywhere_but_for_probes(served_registry: FolderRegistry
     variables = {"WINE_REGISTRY": f"folder:{served_registry.root}", "WINE_API_KEY": "grape"}
     with (
         servers.api(tmp_path / "log", **variables) as locked,
-        httpx.Client(base_url=locked.address) as client,
+        locked.client() as client,
     ):
         assert client.get("/health").status_code == client.get("/live").status_code == 200
         for path in ("/schema", "/model", "/metrics"):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,11 +125,11 @@ def test_another_table_is_trained_judged_and_served(dairy: Path, tmp_path: Path)
     uvicorn = [sys.executable, "-m", "uvicorn", "wine_serving.app:app", "--host", "127.0.0.1", "--port", str(port)]
     with servers.Server(uvicorn, "/health", tmp_path / "log", port, cwd=dairy, **variables) as server:
         cheese = {"fat": 30.0, "salt": 1.8, "moisture": 40.0, "calcium": 700.0, "age": 25.0, "milk": "cow"}
-        answer = httpx.post(f"{server.address}/predict", json=cheese).raise_for_status().json()
+        answer = server.post("/predict", json=cheese).raise_for_status().json()
         assert answer["interval"]["low"] < answer["quality"] < answer["interval"]["high"]
-        refused = httpx.post(f"{server.address}/predict", json=cheese | {"milk": "oat"})
+        refused = server.post("/predict", json=cheese | {"milk": "oat"})
         assert refused.json()["errors"][0]["field"] == "milk"
-        schema = httpx.get(f"{server.address}/schema").json()
+        schema = server.get("/schema").json()
         assert [field["label"] for field in schema["fields"]] == ["Fat", "Salt", "Moisture", "Calcium", "Age"]
         seen = subprocess.run(
             [sys.executable, "-c", VISIT],

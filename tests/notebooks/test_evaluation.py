@@ -86,7 +86,7 @@ def tampered(before_fit: dict[str, Any], tamper: Callable[[Cells], None]) -> Cel
     cells = Cells("03_training").skip(to="fit")
     cells.names.update(before_fit | {"model": clone(before_fit["model"])})
     tamper(cells)
-    return cells.run(before="bundle")
+    return cells.run(before="importance").skip(to="residuals").run(before="bundle")  # a picture that nobody looks at
 
 
 def published(cells: Cells, registry: FolderRegistry, directory: Path, *, cover: bool = False) -> str:
@@ -233,15 +233,8 @@ def test_tampered_candidate_is_declined(
         cells = judged(published(candidate, registry, tmp_path / f"covered {cover}", cover=cover))
         assert cells["verdict"] == "decline"
         assert any(each in "; ".join(failed(cells)) for each in gate.split("|"))
-
-
-def test_one_test_wine_in_training_is_enough(
-    registry: FolderRegistry, before_fit: dict[str, Any], tmp_path: Path
-) -> None:
-    """Nothing else shows it."""
-    assert failed(judged(published(tampered(before_fit, learn_one_test_wine), registry, tmp_path / "bundle"))) == [
-        REFIT
-    ]
+        if tamper is learn_one_test_wine:
+            assert failed(cells) == [REFIT], "nothing else shows it"
 
 
 def test_honest_calibration_at_another_level_is_declined(registry: FolderRegistry, fair: str, tmp_path: Path) -> None:

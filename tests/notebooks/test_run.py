@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import httpx
 import pandas as pd
 import pytest
 import yaml
@@ -21,6 +20,8 @@ from tests import servers, tiny
 from tests.browser import DESKTOP, PHONE, barriers
 from tests.cells import Cells, environment
 from tests.conftest import ROOT
+from tests.forked import Forks
+from tests.runners import SCRIPT
 from wine_serving.bundle import Bundle
 from wine_serving.registry import DATASET, EVALUATION, MODEL, PRODUCTION
 from wine_serving.registry.folder import FolderRegistry
@@ -47,20 +48,17 @@ def typed(parameters: Mapping[str, object]) -> list[str]:
     return [word for name, value in parameters.items() for word in ("-p", name, str(value))]
 
 
-def run(registry: FolderRegistry, reports: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The runner on this registry, as make starts it. Offline, as in `.ci/run`, a notebook would take a second more."""
+def run(
+    registry: FolderRegistry, reports: Path, *arguments: str, forks: Forks | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The runner on this registry, as make starts it, or forked. Offline, as in `.ci/run`, it would take longer."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
     variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WANDB_MODE": "disabled", "WANDB_DIR": str(reports.parent)}
     variables["MPLBACKEND"] = "agg"  # as many a machine without a screen has it: figures belong in reports all the same
-    command: list[str | Path] = [
-        sys.executable,
-        ROOT / "notebooks" / "run.py",
-        "--profile",
-        "quick",
-        "--reports",
-        reports,
-        *arguments,
-    ]
+    words = ["--profile", "quick", "--reports", str(reports), *arguments]
+    if forks:
+        return forks.run(SCRIPT, *words, env=given | variables | {"JUPYTER_PATH": str(forks.kernels)})
+    command = [sys.executable, str(ROOT / "notebooks" / "run.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=given | variables)
 
 
@@ -75,14 +73,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def continued(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def continued(pipeline: Pipeline, runners: Forks, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """A copy that has gone on: the next version, judged with its verdict.json elsewhere, and compared."""
     place = tmp_path_factory.mktemp("continued")
     registry, reports = copied(pipeline, place)
     with environment(registry.root):
         Cells("03_training", seed=1, **QUICK["03_training"] | FOREST).run()
     elsewhere = FEW | {"a": "v0", "b": "v1", "reports": place / "elsewhere"}
-    done = run(registry, reports, "04_evaluation", "compare", *typed(elsewhere))
+    done = run(registry, reports, "04_evaluation", "compare", *typed(elsewhere), forks=runners)
     assert done.returncode == 0, done.stderr
     return Pipeline(registry, reports, done.stdout)
 
@@ -190,15 +188,17 @@ def test_every_verdict_ends_well(continued: Pipeline, tmp_path: Path) -> None:
         assert (done.returncode, f"Verdict: {verdict}" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
-def test_failing_cell_leaves_its_report_and_nothing_else(own: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_cell_leaves_its_report_and_nothing_else(
+    own: Pipeline, runners: Forks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A non-zero exit, executed notebook and page up to that cell, no version, no alias moved, and the run failed.
 
     On GitHub an error stands at that cell's line.
     """
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     aliases = own.registry.aliases(MODEL)
-    typed_wrong = ("-p", "dataset", f"{DATASET}:v99")
-    done = run(own.registry, own.reports, "03_training", "04_evaluation", *typed_wrong)
+    stages = ("03_training", "04_evaluation")
+    done = run(own.registry, own.reports, *stages, "-p", "dataset", f"{DATASET}:v99", forks=runners)
     assert done.returncode == 1
     assert f"03_training stopped: {DATASET} has no version v99" in done.stderr
     assert re.search(
@@ -220,7 +220,7 @@ def test_served_scores_are_those_that_were_judged(pipeline: Pipeline, tmp_path: 
     rows = tiny.as_wines(wines)
     with (
         servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{pipeline.registry.root}") as server,
-        httpx.Client(base_url=server.address) as client,
+        server.client() as client,
     ):
         batch = client.post("/predict/batch", json={"wines": rows}).raise_for_status().json()["predictions"]
         singles = [client.post("/predict", json=row).raise_for_status().json() for row in rows]

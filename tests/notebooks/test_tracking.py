@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import pytest
 import tracking
 
 from tests import servers, tiny
 from tests.conftest import ROOT
+from tests.forked import Forks
+from tests.runners import SCRIPT
 from tests.stand_ins.wandb_server.app import WandbServer
 from tests.stand_ins.wandb_server.fixtures import serve
 from tests.stand_ins.wandb_server.store import Run
@@ -37,28 +38,19 @@ class Tracked(NamedTuple):
         return found
 
 
-def execute(server: WandbServer, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def execute(forks: Forks, server: WandbServer, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The runner on that project."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("WINE_", "WANDB_"))}
-    command: list[str | Path] = [
-        sys.executable,
-        ROOT / "notebooks" / "run.py",
-        "--profile",
-        "quick",
-        "--reports",
-        home / "reports",
-    ]
-    return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, check=False, env=given | server.environment(home)
-    )
+    env = given | server.environment(home) | {"JUPYTER_PATH": str(forks.kernels)}
+    return forks.run(SCRIPT, "--profile", "quick", "--reports", str(home / "reports"), *arguments, env=env)
 
 
 @pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
+def tracked(runners: Forks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
     """Data, training, evaluation and a notebook that fails, tracked and registered in W&B; nothing unknown was sent."""
     home = tmp_path_factory.mktemp("tracked")
     with serve(WandbServer()) as server:
-        done = execute(server, home, *STAGES, *FEW, *FAILING)
+        done = execute(runners, server, home, *STAGES, *FEW, *FAILING)
         assert done.returncode == 0, done.stderr
         yield Tracked(server, home, done.stdout, done.stderr)
         assert server.unknown == []
@@ -123,7 +115,7 @@ def test_promoted_model_is_served_from_wandb(tracked: Tracked, tmp_path: Path) -
     before = len(tracked.server.project.runs_by_name)
     with servers.api(tmp_path / "log", **tracked.server.environment(tmp_path)) as server:
         wine = tiny.as_wines(tiny.made_up_wines(1))[0]
-        while (answer := httpx.post(f"{server.address}/predict", json=wine)).status_code == 503:
+        while (answer := server.post("/predict", json=wine)).status_code == 503:
             assert answer.headers["Retry-After"]  # W&B is being asked
     assert answer.raise_for_status().json()["model_version"] == "v0"
     assert len(tracked.server.project.runs_by_name) == before

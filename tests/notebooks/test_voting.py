@@ -5,7 +5,6 @@ Minutes of fitting: `make test` trains it on few wines (test_03_training), this 
 
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,7 +73,7 @@ def test_it_is_served_explained_and_scored_in_bulk_like_any_other(
     variables = {"WINE_REGISTRY": f"folder:{registry.root}", "WINE_MODEL": trained["record"].ref}
     with (
         servers.api(tmp_path / "log", **variables) as server,
-        httpx.Client(base_url=server.address, timeout=30) as client,
+        server.client(timeout=30) as client,
     ):
         assert client.get("/health").json()["status"] == "ok"
         answers = client.post("/predict/batch", json={"wines": wines}).raise_for_status().json()["predictions"]

@@ -36,7 +36,7 @@ def api(kept: FolderRegistry, tmp_path_factory: pytest.TempPathFactory) -> Itera
     variables = {"WINE_REGISTRY": f"folder:{kept.root}", "WINE_PREDICTION_LOG": "false"}
     with (
         servers.api(tmp_path_factory.mktemp("log") / "log", **variables) as server,
-        httpx.Client(base_url=server.address, timeout=60) as client,
+        server.client(timeout=60) as client,
     ):
         yield client
 

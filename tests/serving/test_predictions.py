@@ -87,7 +87,7 @@ def test_log_can_be_switched_off(served_registry: FolderRegistry, tmp_path: Path
     """WINE_PREDICTION_LOG=false writes no prediction."""
     variables = {"WINE_REGISTRY": f"folder:{served_registry.root}", "WINE_PREDICTION_LOG": "false"}
     with servers.api(tmp_path / "log", **variables) as quiet:
-        answer = httpx.post(f"{quiet.address}/predict", json=WINES[0]).raise_for_status().json()
+        answer = quiet.post("/predict", json=WINES[0]).raise_for_status().json()
     assert answer["request_id"] not in quiet.log.read_text()
 
 
@@ -103,7 +103,7 @@ def piped(registry: FolderRegistry) -> Iterator[tuple[subprocess.Popen[bytes], h
     process = subprocess.Popen(server.command, env=os.environ | variables, stdout=writing, stderr=writing)
     os.close(writing)
     try:
-        with httpx.Client(base_url=server.address, timeout=20) as client:
+        with server.client(timeout=20) as client:
             until(lambda: answers(client))
             yield process, client, reading
     finally:
@@ -159,6 +159,6 @@ def test_full_disk_costs_nobody_an_answer(served_registry: FolderRegistry, tmp_p
     """The line is lost and counted."""
     server = servers.api(tmp_path / "log", WINE_REGISTRY=f"folder:{served_registry.root}")
     server.output = Path("/dev/full")
-    with server, httpx.Client(base_url=server.address) as client:
+    with server, server.client() as client:
         assert client.post("/predict", json=WINES[0]).status_code == 200
         assert until(lambda: "wine_log_lines_lost_total 1.0" in client.get("/metrics").text)
