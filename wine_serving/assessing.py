@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from wine_serving.bundle import Bundle
@@ -32,6 +33,7 @@ from wine_serving.schema import (
     encode_all,
     exact_columns,
 )
+from wine_serving.told import Told
 
 FEW: Final = 20  # up to so many wines, one by one is faster than columns
 KEPT: Final = 2048  # outcomes of a segment that are kept as they are answered, 1 KB each
@@ -40,7 +42,7 @@ GOOD: Final = 7  # from this grade on, tasters call a wine good
 _row: Final = struct.Struct(f"{len(INPUTS)}d").pack
 
 
-class Interval(msgspec.Struct, gc=False):
+class Interval(Told):
     """Where the tasters' grade of such a wine lies with probability `level`."""
 
     low: float
@@ -48,15 +50,15 @@ class Interval(msgspec.Struct, gc=False):
     level: float
 
 
-class Grade(msgspec.Struct, gc=False):
+class Grade(Told):
     """The nearest whole grade, and the share of calibration residuals that puts the wine there."""
 
     value: int
     share: float
 
 
-class Unusual(msgspec.Struct, gc=False):
-    """One way in which a wine is unlike the training wines; `field` is None for the combination of all measurements."""
+class Unusual(Told):
+    """One way in which a wine is unlike the training wines; `field` is null for the combination of all measurements."""
 
     code: Literal["outside_range", "unusual_combination"]
     field: str | None
@@ -66,21 +68,20 @@ class Unusual(msgspec.Struct, gc=False):
     message: str
 
 
-class Assessment(msgspec.Struct, omit_defaults=True, gc=False):
-    """What the model says of one wine; whoever passes it on may give it an id, and the caller's name for the wine.
+class Assessment(Told):
+    """What the model says of one wine, under an id that the prediction log repeats, and the caller's own name for it.
 
-    `probabilities` is JSON: grade → the share of calibration residuals that puts the wine there; both ends of the scale
-    hold what lies beyond. It repeats from wine to wine, and is written once.
+    `probabilities` are the shares of calibration residuals that put it at each grade, and sum to 1.
     """
 
     quality: float
     interval: Interval
     grade: Grade
-    probabilities: msgspec.Raw
+    probabilities: dict[str, float]  # as JSON, msgspec.Raw, as they repeat from wine to wine
     at_least_7: float
     warnings: list[Unusual]
-    prediction_id: str | None = None
-    reference: str | None = None
+    prediction_id: str = ""  # this and what follows are given by whoever passes it on
+    reference: str | UnsetType = UNSET
 
 
 class Assessments(NamedTuple):
@@ -105,7 +106,7 @@ class Assessor:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._level = bundle.metadata.calibration.level
-        self._known = {segment: _known(bundle, segment) for segment in SEGMENTS}
+        self._known = {segment: _Known(bundle, segment) for segment in SEGMENTS}
         self._score = _Row(bundle)
 
     def one(self, wine: Wine) -> Assessment:
@@ -177,11 +178,8 @@ class _Row:
         self._run, self._bound = bundle.session.run_with_iobinding, bundle.session.io_binding()
         self._row, self._score = np.zeros((1, len(INPUTS)), np.float32), np.zeros((1, 1), np.float32)
         self._put = struct.Struct(f"{len(INPUTS)}f").pack_into
-        for bind, name, memory in (
-            (self._bound.bind_input, "features", self._row),
-            (self._bound.bind_output, "quality", self._score),
-        ):
-            bind(name, "cpu", 0, np.float32, memory.shape, memory.ctypes.data)
+        self._bound.bind_input("features", "cpu", 0, np.float32, self._row.shape, self._row.ctypes.data)
+        self._bound.bind_output("quality", "cpu", 0, np.float32, self._score.shape, self._score.ctypes.data)
 
     def __call__(self, encoded: Sequence[float]) -> float:
         self._put(self._row.data, 0, *encoded)
@@ -190,11 +188,11 @@ class _Row:
 
 
 class Outcome(NamedTuple):
-    """The probability of each grade, of GOOD and more, and the former as JSON."""
+    """The probability of each grade, of GOOD and more, and the former as JSON; both ends hold what lies beyond."""
 
     shares: list[float]
     good: float
-    told: msgspec.Raw
+    told: Any
 
 
 class Outcomes:
@@ -239,65 +237,55 @@ def is_unlike(value: Any, low: Any, high: Any) -> Any:
     return (value < low) | (value > high)
 
 
-class _Known(NamedTuple):
+class _Known:
     """What is known of one segment, laid out for assessing."""
 
-    segment: str
-    half_width: float
-    outcomes: Outcomes
-    lowest: list[float]  # of the measurements, in their order
-    highest: list[float]
-    whitening: NDArray[np.float64]  # a wine's measurements and 1 → as many numbers of mean 0, variance 1, uncorrelated
-    threshold: float  # of the squared distance
+    def __init__(self, bundle: Bundle, segment: str) -> None:
+        calibration, novelty = bundle.metadata.calibration, bundle.reference.novelty[segment]
+        ranges = [bundle.reference.ranges[segment][name] for name in MEASUREMENTS]
+        spread, axes = np.linalg.eigh(novelty.precision)
+        whitening = (
+            np.sqrt(np.clip(spread, 0, None))[:, None] * axes.T
+        )  # its square is the precision; it exists for any
+        self._segment = segment
+        self.half_width = calibration.half_width[segment]
+        self.outcomes = Outcomes(calibration.residuals[segment])
+        self.lowest, self.highest = ([ends[end] for ends in ranges] for end in (0, 1))  # of each measurement
+        # A wine's measurements and 1 → as many numbers of mean 0 and variance 1, uncorrelated.
+        self._whitening = np.column_stack([whitening, -whitening @ novelty.center])
+        self.threshold = novelty.threshold  # of the squared distance
 
     def squared(self, values: NDArray[np.float64]) -> Any:
         """Squared Mahalanobis distances of wines: measurements and 1, shape (…, len(MEASUREMENTS) + 1).
 
         The product is taken wine by wine, so that a wine's distance does not depend on how many stand beside it.
         """
-        white = (self.whitening @ values[..., None])[..., 0]
+        white = (self._whitening @ values[..., None])[..., 0]
         return np.vecdot(white, white)
 
     def warnings(self, row: Sequence[float]) -> list[Unusual]:
         """One encoded wine's measurements that are unlike anything seen, or else their combination, if that is."""
         if any(map(lt, row, self.lowest)) or any(map(lt, self.highest, row)):
             return [
-                _outside(feature, value, low, high, self.segment)
+                self._outside(feature, value, low, high)
                 for feature, value, low, high in zip(FEATURES, row, self.lowest, self.highest, strict=False)
                 if is_unlike(value, low, high)
             ]
-        white = self.whitening.dot(np.frombuffer(_row(*row[:-1], 1.0)))
+        white = self._whitening.dot(np.frombuffer(_row(*row[:-1], 1.0)))
         squared = float(white.dot(white))  # what `squared` says, in half the time
-        return [_unusual_combination(squared, self.threshold, self.segment)] if squared > self.threshold else []
+        return [self._combination(squared)] if squared > self.threshold else []
 
+    def _outside(self, feature: Feature, value: float, low: float, high: float) -> Unusual:
+        unit = f" {feature.unit}" if feature.unit else ""
+        message = (
+            f"{feature.label} {value:g} lies outside the {self._segment} wines that the model has seen "
+            f"({low:g} to {high:g}{unit})"
+        )
+        return Unusual("outside_range", feature.name, value, low, high, message)
 
-def _known(bundle: Bundle, segment: str) -> _Known:
-    calibration, novelty = bundle.metadata.calibration, bundle.reference.novelty[segment]
-    spread, axes = np.linalg.eigh(novelty.precision)
-    whitening = np.sqrt(np.clip(spread, 0, None))[:, None] * axes.T  # its square is the precision; it exists for any
-    ranges = [bundle.reference.ranges[segment][name] for name in MEASUREMENTS]
-    return _Known(
-        segment=segment,
-        half_width=calibration.half_width[segment],
-        outcomes=Outcomes(calibration.residuals[segment]),
-        lowest=[low for low, _ in ranges],
-        highest=[high for _, high in ranges],
-        whitening=np.column_stack([whitening, -whitening @ novelty.center]),
-        threshold=novelty.threshold,
-    )
-
-
-def _outside(feature: Feature, value: float, low: float, high: float, segment: str) -> Unusual:
-    unit = f" {feature.unit}" if feature.unit else ""
-    message = (
-        f"{feature.label} {value:g} lies outside the {segment} wines that the model has seen "
-        f"({low:g} to {high:g}{unit})"
-    )
-    return Unusual("outside_range", feature.name, value, low, high, message)
-
-
-def _unusual_combination(squared: float, threshold: float, segment: str) -> Unusual:
-    message = (
-        f"Each measurement is usual, but hardly any {segment} wine that the model has seen combines them like this"
-    )
-    return Unusual("unusual_combination", None, math.sqrt(squared), 0.0, math.sqrt(threshold), message)
+    def _combination(self, squared: float) -> Unusual:
+        message = (
+            f"Each measurement is usual, but hardly any {self._segment} wine that the model has seen "
+            "combines them like this"
+        )
+        return Unusual("unusual_combination", None, math.sqrt(squared), 0.0, math.sqrt(self.threshold), message)

@@ -19,7 +19,7 @@ class ContractError(WineServingError):
 class TableRefused(ContractError):
     """A file cannot be read as a table of wines; `candidates` are its columns that may be the ones that are missing."""
 
-    def __init__(self, sentence: str, candidates: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, sentence: str, candidates: dict[str, list[str]] | None = None) -> None:
         super().__init__(sentence)
         self.candidates = candidates
 
@@ -41,10 +41,7 @@ class ScoringError(WineServingError):
 
 
 class RequestRefused(WineServingError):
-    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any.
-
-    `more` is told beside them, such as the columns that may be meant.
-    """
+    """A request to the API cannot be answered: the HTTP status, a sentence, and the broken rules if any."""
 
     def __init__(
         self,
@@ -52,11 +49,9 @@ class RequestRefused(WineServingError):
         sentence: str,
         problems: Sequence[Mapping[str, object]] = (),
         headers: Mapping[str, str] | None = None,
-        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(sentence)
         self.status = status
-        self.more = more or {}
         self.problems = problems
         self.headers = dict(headers or {})
 

@@ -240,35 +240,38 @@ def refusals(rows: Sequence[Mapping[str, object]]) -> "list[Problem]":
 
 
 class Problem(NamedTuple):
-    """One broken rule: the row (None where only one wine was given), the field (None where none) and a sentence."""
+    """One broken rule: in which row of a batch, in which field, and what is wrong."""
 
     row: int | None
     field: str | None
     message: str
 
 
-def problems(error: ValidationError) -> list[Problem]:
-    """Every broken rule in `error`, as sentences that name row and field."""
-    return [_problem(detail) for detail in error.errors(include_url=False, include_context=True)]
+def problems(error: ValidationError, known: str = f"are {', '.join(INPUTS)}") -> list[Problem]:
+    """Every broken rule in `error`, as sentences that name row and field, and which fields are `known`."""
+    return [_problem(detail, known) for detail in error.errors(include_url=False, include_context=True)]
 
 
-def _problem(detail: ErrorDetails) -> Problem:
+def _problem(detail: ErrorDetails, known: str) -> Problem:
     row = next((part for part in detail["loc"] if isinstance(part, int)), None)
     last = detail["loc"][-1] if detail["loc"] else None
     field = cut(last) if isinstance(last, str) else None
-    return Problem(row, field, _sentence(field, detail))
+    return Problem(row, field, _sentence(field, detail, known))
 
 
-def _sentence(field: str | None, detail: ErrorDetails) -> str:
+def _sentence(field: str | None, detail: ErrorDetails, known: str) -> str:
     unit = next((f" {feature.unit}" for feature in FEATURES if feature.name == field and feature.unit), "")
     sentence = _SENTENCES.get(detail["type"], "{field} cannot be used as it is")
-    return sentence.format(field=field, value=_shown(detail["input"]), unit=unit, **detail.get("ctx", {}))
+    value = _shown(detail["input"]) if "{value}" in sentence else ""  # it may be eight megabytes
+    return sentence.format(field=field, value=value, unit=unit, known=known, **detail.get("ctx", {}))
 
 
 _SENTENCES: Final = {
     "model_type": "a JSON object is needed, not {value}",
     "missing": "{field} is missing",
-    "extra_forbidden": f"{{field}} is not a known field; known are {', '.join(INPUTS)}",
+    "extra_forbidden": "{field} is not a known field; known {known}",
+    "list_type": "{field} must be a list of wines",
+    **dict.fromkeys(("too_short", "too_long"), f"{{field}} must hold 1 to {BATCH_LIMIT} wines"),
     "float_type": "{field} must be a number, not {value}",
     "finite_number": "{field} must be a finite number",
     "greater_than_equal": "{field} must be at least {ge:g}{unit}, but is {value}",

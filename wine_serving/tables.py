@@ -55,7 +55,7 @@ _UNITS: Final = re.compile(r"(in|g|mg|k?g|per|dm3|m?l|100ml|cm3|vol|percent|pct|
 
 
 class Fault(NamedTuple):
-    """One cell that cannot be used: its row (1 is the first below the column names), column, rule, and what to do."""
+    """Why a row (1 is the first below the column names) cannot be scored: column, the rule it breaks, what to do."""
 
     row: int
     column: str

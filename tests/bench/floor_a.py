@@ -1,11 +1,18 @@
 """Floor A: FastAPI in its ordinary style, answering a constant: what the API answered before it told probabilities."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from wine_serving.api.answers import Grade, Interval, Unusual
+from wine_serving import assessing
 from wine_serving.schema import BATCH_LIMIT, Wine
+from wine_serving.told import typed_dict
+
+Interval: Any = typed_dict(assessing.Interval)
+Grade: Any = typed_dict(assessing.Grade)
+Unusual: Any = typed_dict(assessing.Unusual)
 
 
 class Assessment(TypedDict):

@@ -110,7 +110,7 @@ def test_probabilities_are_the_shares_of_residuals_at_each_grade(assessor: Asses
     """They sum to 1, the nearest grade's is its share, and those from 7 on are `at_least_7`; alone as in columns."""
     found = assessor.columns({name: [getattr(wine, name) for wine in WINES] for name in INPUTS})
     for row, answer in enumerate(assessor.each(WINES)):
-        shares = msgspec.json.decode(answer.probabilities)
+        shares = msgspec.json.decode(msgspec.json.encode(answer.probabilities))
         assert [*shares] == [str(grade) for grade in range(11)]
         assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
         assert shares[str(answer.grade.value)] == answer.grade.share

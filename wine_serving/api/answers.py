@@ -1,64 +1,28 @@
 """What the API answers, as its OpenAPI document says it."""
 
-from typing import Any, Literal, NotRequired
+from collections.abc import Sequence
+from typing import Any, Literal, get_type_hints
 
+import msgspec
+from msgspec import UNSET, UnsetType
 from typing_extensions import TypedDict
 
+from wine_serving.assessing import Assessment
 from wine_serving.explain import Contribution
 from wine_serving.registry import AliasMove, Record
-from wine_serving.schema import SEGMENT
+from wine_serving.schema import SEGMENT, Feature, Problem
+from wine_serving.tables import Fault
+from wine_serving.told import Told, typed_dict
 
 
-class Interval(TypedDict):
-    """Where the tasters' grade of such a wine lies with probability `level`."""
-
-    low: float
-    high: float
-    level: float
-
-
-class Grade(TypedDict):
-    """The nearest whole grade, and the share of calibration residuals that puts the wine there."""
-
-    value: int
-    share: float
-
-
-class Unusual(TypedDict):
-    """One way in which a wine is unlike the training wines; `field` is null for the combination of all measurements."""
-
-    code: Literal["outside_range", "unusual_combination"]
-    field: str | None
-    value: float
-    low: float
-    high: float
-    message: str
-
-
-class Assessment(TypedDict):
-    """What the model says of one wine, under an id that the prediction log repeats, and the caller's own name for it.
-
-    `probabilities` are the shares of calibration residuals that put it at each grade, and sum to 1.
-    """
-
-    quality: float
-    interval: Interval
-    grade: Grade
-    probabilities: dict[str, float]
-    at_least_7: float
-    warnings: list[Unusual]
-    prediction_id: str
-    reference: NotRequired[str]
-
-
-class Prediction(Assessment):
+class Prediction(Assessment, kw_only=True):
     """What the model says of one wine, and which model said it."""
 
     model_version: str
     request_id: str
 
 
-class BatchPrediction(TypedDict):
+class BatchPrediction(Told):
     """What the model says of each wine, in the order of the request."""
 
     predictions: list[Assessment]
@@ -67,19 +31,13 @@ class BatchPrediction(TypedDict):
 
 
 # What the model says of one row of a table (1 is the first below the column names), and as what it was scored.
-ScoredRow = TypedDict("ScoredRow", {"row": int, SEGMENT: str, **Assessment.__annotations__})  # type: ignore[misc]
+ScoredRow: Any = msgspec.defstruct(
+    "ScoredRow", [("row", int), (SEGMENT, str), *get_type_hints(Assessment).items()], bases=(Told,)
+)
+RefusedCell: Any = typed_dict(Fault, "RefusedCell")
 
 
-class RefusedCell(TypedDict):
-    """Why a row cannot be scored: the cell's column, the rule that it breaks, and what to do."""
-
-    row: int
-    column: str
-    rule: str
-    message: str
-
-
-class Summary(TypedDict):
+class Summary(Told):
     """How many rows there are, and what came of them."""
 
     rows: int
@@ -88,7 +46,7 @@ class Summary(TypedDict):
     faults: int
 
 
-class TablePrediction(TypedDict):
+class TablePrediction(Told):
     """What the model says of each row that is a wine, and the first hundred reasons why others are none."""
 
     rows: list[ScoredRow]
@@ -98,7 +56,7 @@ class TablePrediction(TypedDict):
     request_id: str
 
 
-class Explanation(TypedDict):
+class Explanation(Told):
     """Contributions that sum to `quality` minus `typical`."""
 
     quality: float
@@ -108,17 +66,9 @@ class Explanation(TypedDict):
     request_id: str
 
 
-class Field(TypedDict):
+class Field(typed_dict(Feature)):  # type: ignore[misc]
     """One measurement: how to ask for it, what is typical, and what the model has seen."""
 
-    name: str
-    label: str
-    unit: str
-    minimum: float
-    maximum: float
-    step: float
-    group: str
-    help: str
     typical: dict[str, float]
     usual: dict[str, tuple[float, float]]
     ranges: dict[str, tuple[float, float]]
@@ -202,22 +152,17 @@ class Alive(TypedDict):
     status: Literal["alive"]
 
 
-class BrokenRule(TypedDict):
-    """One broken rule: in which row of a batch, in which field, and what is wrong."""
-
-    row: int | None
-    field: str | None
-    message: str
+BrokenRule: Any = typed_dict(Problem, "BrokenRule")
 
 
-class Refusal(TypedDict):
+class Refusal(Told):
     """Why there is no answer. `errors` holds broken rules and `n_errors` counts them: 100 means at least so many."""
 
     detail: str
-    errors: list[BrokenRule]
+    errors: Sequence[BrokenRule]
     n_errors: int
     request_id: str
-    candidates: NotRequired[dict[str, list[str]]]  # column that a table lacks → its columns that may be meant
+    candidates: dict[str, list[str]] | UnsetType = UNSET  # column that a table lacks → its columns that may be meant
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

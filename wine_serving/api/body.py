@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from operator import attrgetter
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import from_json
 from starlette.types import Receive
 
 from wine_serving.errors import RequestRefused
-from wine_serving.schema import BATCH_LIMIT, INPUTS, Asked, Problem, Quick, cut, parts_fit, problems
+from wine_serving.schema import BATCH_LIMIT, INPUTS, Asked, Batch, Problem, Quick, cut, parts_fit, problems
 
 WINE_BYTES: Final = 64 * 1024
 BATCH_BYTES: Final = 8 * 1024 * 1024  # 10,000 wines take about 3 MB
@@ -28,12 +28,17 @@ MOST_PROBLEMS: Final = 100  # are looked for, and told
 MOST_COMMAS: Final = 80 * BATCH_LIMIT  # 10,000 wines have 12 each, and each may have a reference that consists of them
 PATIENCE: Final = 10.0  # seconds without a byte of the body
 
-_not_ours: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _one: Final = msgspec.json.Decoder(Quick).decode
-_wines: Final = Annotated[list[Quick], msgspec.Meta(min_length=1, max_length=BATCH_LIMIT)]  # type: ignore[valid-type]
-_Many: Any = msgspec.defstruct("_Many", [("wines", _wines)], forbid_unknown_fields=True)
+_rows: Final = Annotated[list[Quick], msgspec.Meta(min_length=1, max_length=BATCH_LIMIT)]  # type: ignore[valid-type]
+_Many: Any = msgspec.defstruct("_Many", [("wines", _rows)], forbid_unknown_fields=True)
 _many: Final = msgspec.json.Decoder(_Many).decode
 _reference: Final[Callable[[Asked], str | None]] = attrgetter("reference")
+
+
+class _Envelope(Batch):
+    """A batch whose wines are judged one by one, until enough problems are found."""
+
+    wines: list[Any] = Field(min_length=1, max_length=BATCH_LIMIT)
 
 
 class Bodies:
@@ -41,7 +46,7 @@ class Bodies:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
-        self._reading: dict[asyncio.Task[Any], float | None] = {}  # the last progress; None for one that was ended
+        self._reading: dict[asyncio.Task[Any], float] = {}  # when each made its last progress
 
     async def gather(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
         """The whole body, or RequestRefused: too long (413), too slow (408), or given up by the caller (400)."""
@@ -50,6 +55,7 @@ class Bodies:
         task = asyncio.current_task()
         assert task
         parts: list[bytes] = []
+        length = 0
         try:
             while True:
                 self._reading[task] = time.monotonic()
@@ -57,29 +63,28 @@ class Bodies:
                 if message["type"] == "http.disconnect":
                     raise RequestRefused(400, "the caller went away before the body was complete")
                 parts.append(message.get("body", b""))
-                limit -= len(parts[-1])
-                if limit < 0:
-                    raise _too_long(limit + sum(map(len, parts)))
+                length += len(parts[-1])
+                if length > limit:
+                    raise _too_long(limit)
                 if not message.get("more_body", False):
                     return parts[0] if len(parts) == 1 else b"".join(parts)
         except asyncio.CancelledError:
-            if self._reading[task] is not None:
+            if task in self._reading:
                 raise
             task.uncancel()
             sentence = f"no byte of the body came for {self._patience:g} seconds: send it again"
             raise RequestRefused(408, sentence, headers={"Connection": "close"}) from None
         finally:
-            del self._reading[task]
+            self._reading.pop(task, None)
 
     async def keep_sweeping(self) -> None:
         """End what makes no progress, again and again."""
         while True:
             await asyncio.sleep(self._patience / 10)
             before = time.monotonic() - self._patience
-            for task, progress in self._reading.items():
-                if progress is not None and progress < before:
-                    self._reading[task] = None
-                    task.cancel()
+            for task in [task for task, progress in self._reading.items() if progress < before]:
+                del self._reading[task]
+                task.cancel()
 
 
 def _too_long(limit: int) -> RequestRefused:
@@ -88,51 +93,47 @@ def _too_long(limit: int) -> RequestRefused:
 
 def one(body: bytes) -> Asked:
     """The wine in a body; RequestRefused with every broken rule."""
-    body = body.removeprefix(BOM_UTF8)
-    try:
-        wine = _one(body)
-    except _not_ours:
-        return _explained(body, _value(body))
-    if body.count(b":") == len(INPUTS) + (wine.reference is not None) and parts_fit([wine]):
-        return wine
-    # Every field is required and none but a reference is text: more colons than fields may be keys given twice, of
-    # which any JSON parser keeps one without a word.
-    return _explained(body, _value(body))
+    return _wines(body, batch=False)[0]
 
 
 def many(body: bytes) -> list[Asked]:
     """The wines in a body, at most BATCH_LIMIT; RequestRefused with the first MOST_PROBLEMS broken rules."""
+    return _wines(body, batch=True)
+
+
+def _wines(body: bytes, *, batch: bool) -> list[Asked]:
     body = body.removeprefix(BOM_UTF8)
     try:
-        wines: list[Asked] = _many(body).wines
-    except _not_ours:
-        return _explained_batch(body)
-    more = body.count(b":") - 1 - len(INPUTS) * len(wines)  # as above
+        wines: list[Asked] = _many(body).wines if batch else [_one(body)]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _explained(body, batch=batch)
+    # Every field is required and none but a reference is text: more colons than fields may be keys given twice, of
+    # which any JSON parser keeps one without a word.
+    more = body.count(b":") - batch - len(INPUTS) * len(wines)
     if (more and more != sum(each is not None for each in map(_reference, wines))) or not parts_fit(wines):
-        return _explained_batch(body)
+        return _explained(body, batch=batch)
     return wines
 
 
-def _explained(body: bytes, given: Any) -> Asked:
-    found = _broken(given) or [*_given_twice(body)]
-    return Quick(**given) if not found else _refuse(found)
-
-
-def _explained_batch(body: bytes) -> list[Asked]:
-    if body.count(b",") > MOST_COMMAS:
-        _refuse([Problem(None, None, f"the body holds more values than {BATCH_LIMIT:,} wines can have")])
+def _explained(body: bytes, *, batch: bool) -> list[Asked]:
+    """The wines in a body as pydantic sees them, or RequestRefused with what it has against them."""
     given = _value(body)
-    found = [*islice(_wrong_envelope(given), MOST_PROBLEMS)]
-    if found:
-        _refuse(found)
-    wines = given["wines"]
-    every = (problem._replace(row=row) for row, wine in enumerate(wines) for problem in _broken(wine))
-    found = [*islice(every, MOST_PROBLEMS)] or [*islice(_given_twice(body), MOST_PROBLEMS)]
-    return [Quick(**wine) for wine in wines] if not found else _refuse(found)
+    if batch and (found := _broken(_Envelope, given, "is wines")):
+        raise _broken_rules(found)
+    wines = given["wines"] if batch else [given]
+    rows = range(len(wines)) if batch else [None]
+    every = (
+        problem._replace(row=row) for row, wine in zip(rows, wines, strict=True) for problem in _broken(Asked, wine)
+    )
+    if found := [*islice(every, MOST_PROBLEMS)] or [*islice(_given_twice(body), MOST_PROBLEMS)]:
+        raise _broken_rules(found)
+    return [Quick(**wine) for wine in wines]
 
 
 def _value(body: bytes) -> Any:
     """Any JSON as Python's objects, NaN and infinities among them; the last of keys given twice."""
+    if body.count(b",") > MOST_COMMAS:
+        raise _broken_rules([Problem(None, None, f"the body holds more values than {BATCH_LIMIT:,} wines can have")])
     try:
         return from_json(body)
     except ValueError as error:
@@ -141,46 +142,28 @@ def _value(body: bytes) -> Any:
         raise RequestRefused(400, f"the body is no valid JSON in UTF-8{where}") from None
 
 
-def _broken(given: Any) -> list[Problem]:
-    """What the contract says against a wine; of more unknown fields than are told it looks at those that are."""
+def _broken(contract: type[BaseModel], given: Any, *known: str) -> list[Problem]:
+    """What the contract says against a value; of more unknown fields than are told it looks at those that are."""
     if isinstance(given, dict) and len(given) > MOST_PROBLEMS + len(INPUTS):
-        known = {name: given[name] for name in Asked.model_fields if name in given}
-        given = known | dict(islice(given.items(), MOST_PROBLEMS + len(INPUTS)))
+        fields = {name: given[name] for name in contract.model_fields if name in given}
+        given = fields | dict(islice(given.items(), MOST_PROBLEMS + len(INPUTS)))
     try:
-        Asked.model_validate(given)
+        contract.model_validate(given)
     except ValidationError as error:
-        return problems(error)[:MOST_PROBLEMS]
+        return problems(error, *known)[:MOST_PROBLEMS]
     return []
-
-
-def _wrong_envelope(given: Any) -> Iterator[Problem]:
-    if not isinstance(given, dict):
-        yield from _broken(given)
-        return
-    unknown = islice((name for name in given if name != "wines"), MOST_PROBLEMS)
-    yield from (Problem(None, cut(name), f"{cut(name)} is not a known field; known is wines") for name in unknown)
-    wines = given.get("wines")
-    if "wines" not in given:
-        yield Problem(None, "wines", "wines is missing")
-    elif not isinstance(wines, list):
-        yield Problem(None, "wines", "wines must be a list of wines")
-    elif not 1 <= len(wines) <= BATCH_LIMIT:
-        yield Problem(None, "wines", f"wines must hold 1 to {BATCH_LIMIT} wines")
 
 
 def _given_twice(body: bytes) -> Iterator[Problem]:
     pairs = json.loads(body, object_pairs_hook=list)
-    yield from (Problem(None, key, f"{key} is given more than once") for key in _repeated(pairs))
-    for row, wine in enumerate(dict(pairs).get("wines", [])):
-        yield from (Problem(row, key, f"{key} is given more than once") for key in _repeated(wine))
+    for row, fields in ((None, pairs), *enumerate(dict(pairs).get("wines", []))):
+        for key, times in Counter(key for key, _ in fields).items():
+            if times > 1:
+                yield Problem(row, cut(key), f"{cut(key)} is given more than once")
 
 
-def _repeated(pairs: list[tuple[str, object]]) -> list[str]:
-    return [cut(key) for key, times in Counter(key for key, _ in pairs).items() if times > 1]
-
-
-def _refuse(found: list[Problem]) -> NoReturn:
+def _broken_rules(found: list[Problem]) -> RequestRefused:
     where = f"row {found[0].row}: " if found[0].row is not None else ""
     least = "at least " if len(found) >= MOST_PROBLEMS else ""
     more = f" (and {least}{len(found) - 1} more)" if len(found) > 1 else ""
-    raise RequestRefused(422, f"{where}{found[0].message}{more}", [problem._asdict() for problem in found])
+    return RequestRefused(422, f"{where}{found[0].message}{more}", [problem._asdict() for problem in found])

@@ -2,13 +2,14 @@
 
 import re
 import time
+from datetime import UTC, datetime
 from random import getrandbits
 from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 from starlette.types import Scope
 
-from wine_serving.api.log import PURPOSES, Origin
+from wine_serving.api.log import FORMAT, PURPOSES, Line
 from wine_serving.errors import RequestRefused
 from wine_serving.schema import MEASUREMENTS
 
@@ -57,8 +58,8 @@ class Call:
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestRefused(415, "a compressed body is not taken: send it as it is, without Content-Encoding")
 
-    def origin(self) -> Origin:
-        """What the prediction log keeps of the call."""
+    def line(self, version: str) -> Line:
+        """What the prediction log keeps of the call, and of the model that answers it."""
         purpose = _PURPOSES.get(self.headers.get(b"x-wine-purpose", b"user"))
         if purpose is None:
             raise RequestRefused(400, f"X-Wine-Purpose must be one of {', '.join(PURPOSES)}")
@@ -66,7 +67,8 @@ class Call:
         assumed = [name.strip() for name in given.decode("latin-1").split(",")] if given is not None else UNSET
         if assumed is not UNSET and not {*assumed} <= {*MEASUREMENTS}:
             raise RequestRefused(400, f"X-Wine-Assumed may name, separated by commas, {', '.join(MEASUREMENTS)}")
-        return Origin(self.id, purpose, round(self.seconds(), 6), assumed, *self._trace())
+        head = datetime.now(UTC), "INFO", "prediction", FORMAT, version
+        return Line(*head, self.id, purpose, round(self.seconds(), 6), assumed, *self._trace())
 
     def _trace(self) -> tuple[str | UnsetType, str | UnsetType]:
         """Trace and span of the `traceparent` or `X-Cloud-Trace-Context` header, where that is valid."""

@@ -18,18 +18,30 @@ ABOUT: Final = (
     f"rows, a table {MAX_BYTES // 10**6} MB and {MAX_ROWS:,} rows. An answer tells at most {MOST_PROBLEMS} problems. "
     f"A body of which no byte comes for {PATIENCE:g} seconds is given up."
 )
+
+
+def _parameter(name: str, meaning: str, *values: str, place: str = "header") -> dict[str, Any]:
+    schema = {"type": "string"} | ({"enum": [*values]} if values else {})
+    return {"name": name, "in": place, "required": False, "description": meaning, "schema": schema}
+
+
 HEADERS: Final = [
-    {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"} | more}
-    for name, meaning, more in (
-        (
-            "X-Request-Id",
-            "Your own id of this request (64 letters, digits, .:_-), which the answer and the log repeat.",
-            {},
-        ),
-        ("X-Wine-Purpose", "Who asks, for the prediction log: `user` if nothing is said.", {"enum": [*PURPOSES]}),
-        ("X-Wine-Assumed", "The measurements that nobody took, separated by commas, for the prediction log.", {}),
-    )
+    _parameter(
+        "X-Request-Id", "Your own id of this request (64 letters, digits, .:_-), which the answer and the log repeat."
+    ),
+    _parameter("X-Wine-Purpose", "Who asks, for the prediction log: `user` if nothing is said.", *PURPOSES),
+    _parameter("X-Wine-Assumed", "The measurements that nobody took, separated by commas, for the prediction log."),
 ]
+QUERY: Final = [
+    _parameter(SEGMENT, "What all wines of the file are, where no column says.", *SEGMENTS, place="query"),
+    *(_parameter(f"column.{name}", f"The file's column that holds {name}.", place="query") for name in INPUTS),
+]
+_ROWS: Final = (INPUTS, *(wine.values() for wine in EXAMPLES.values()))
+_CSV: Final = "".join(",".join(map(str, row)) + "\n" for row in _ROWS)
+_TABLE: Final = {
+    "text/csv": {"schema": {"type": "string"}, "examples": {"both": {"value": _CSV}}},
+    XLSX: {"schema": {"type": "string", "format": "binary"}},
+}
 
 
 def document(app: FastAPI, *, with_key: bool) -> None:
@@ -54,37 +66,18 @@ def document(app: FastAPI, *, with_key: bool) -> None:
 
     singles = {name: {"value": wine} for name, wine in EXAMPLES.items()}
     batch = {"both": {"value": {"wines": [*EXAMPLES.values()]}}}
-    endpoints: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-        "/predict": (predict, singles),
-        "/predict/batch": (predict_batch, batch),
-        "/explain": (explain, singles),
-    }
-    table = ",".join(INPUTS) + "\n" + "".join(",".join(map(str, wine.values())) + "\n" for wine in EXAMPLES.values())
-    for path, (endpoint, examples) in endpoints.items():
-        app.post(
-            path,
-            responses=documented(400, 401, 408, 413, 415, 422, 503),
-            openapi_extra={
-                "requestBody": {"content": {"application/json": {"examples": examples}}},
-                "parameters": HEADERS[:1] if endpoint is explain else HEADERS,
-            },
-        )(endpoint)
-    text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
-    bodies = {"text/csv": text | {"examples": {"both": {"value": table}}}, XLSX: binary}
-    query: list[dict[str, Any]] = [
-        {"name": SEGMENT, "description": "What all wines of the file are, where no column says.", "enum": [*SEGMENTS]},
-        *({"name": f"column.{name}", "description": f"The file's column that holds {name}."} for name in INPUTS),
-    ]
-    asked = [
-        {"name": each["name"], "in": "query", "required": False, "description": each["description"],
-         "schema": {"type": "string"} | ({"enum": each["enum"]} if "enum" in each else {})}
-        for each in query
-    ]  # fmt: skip
-    app.post(
-        "/predict/table",
-        responses=documented(400, 401, 408, 413, 415, 422, 503) | {200: {"content": {"text/csv": {}}}},
-        openapi_extra={"requestBody": {"required": True, "content": bodies}, "parameters": [*asked, *HEADERS]},
-    )(predict_table)
+    routes: tuple[tuple[Callable[..., Any], dict[str, Any], list[dict[str, Any]]], ...] = (
+        (predict, {"content": {"application/json": {"examples": singles}}}, HEADERS),
+        (predict_batch, {"content": {"application/json": {"examples": batch}}}, HEADERS),
+        (explain, {"content": {"application/json": {"examples": singles}}}, HEADERS[:1]),
+        (predict_table, {"required": True, "content": _TABLE}, [*QUERY, *HEADERS]),
+    )
+    for endpoint, body, parameters in routes:
+        answers = documented(400, 401, 408, 413, 415, 422, 503)
+        if endpoint is predict_table:
+            answers[200] = {"content": {"text/csv": {}}}
+        path = "/" + endpoint.__name__.replace("_", "/")
+        app.post(path, responses=answers, openapi_extra={"requestBody": body, "parameters": parameters})(endpoint)
 
 
 def _with_key(made: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple, Self
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -34,23 +35,12 @@ _encode_lines: Final = msgspec.json.Encoder().encode_lines
 _log = logging.getLogger(__name__)
 
 
-class Origin(NamedTuple):
-    """The request that a prediction answers: who asked for what, and the seconds that it took.
+class Line(msgspec.Struct, gc=False):
+    """A line: what Cloud Logging wants, the request with the seconds that it took, the wine and the answer.
 
     `assumed` are the measurements that nobody took: the page filled them in. `trace` is what the caller is following,
-    and `span` (16 hexadecimal digits) what called us in it.
+    and `span` (16 hexadecimal digits) what called us in it; UNSET is left out.
     """
-
-    request_id: str
-    purpose: Literal["user", "what_if", "check"]
-    latency: float
-    assumed: Sequence[str] | UnsetType = UNSET
-    trace: str | UnsetType = UNSET
-    span: str | UnsetType = UNSET
-
-
-class Line(msgspec.Struct, gc=False):
-    """A line: what Cloud Logging wants, the model, Origin's fields, the wine and the answer; UNSET is left out."""
 
     time: datetime
     severity: str
@@ -63,11 +53,8 @@ class Line(msgspec.Struct, gc=False):
     assumed: Sequence[str] | UnsetType
     trace: str | UnsetType = msgspec.field(name="logging.googleapis.com/trace")
     span: str | UnsetType = msgspec.field(name="logging.googleapis.com/spanId")
-    input: Any
-    output: Raw
-
-
-_Answered = tuple[datetime, Origin, str, Sequence[Asked], Sequence[bytes]]  # one request's wines and answers
+    input: Any = None
+    output: Raw | None = None
 
 
 class PredictionLog:
@@ -76,7 +63,7 @@ class PredictionLog:
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._file, self._is_pipe = file, _is_pipe(file)
-        self._answered: list[_Answered] = []
+        self._answered: list[tuple[Line, Sequence[Asked], Sequence[Raw]]] = []  # each request's wines and answers
         self._waiting = 0  # lines, also of what is being written
         self._closed, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
@@ -92,14 +79,14 @@ class PredictionLog:
         self._closed.set()
         self._thread.join(CLOSING_SECONDS)
 
-    def add(self, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]) -> None:
-        """Have a line written for each wine of one request and its answer, as JSON; from any thread."""
+    def add(self, line: Line, wines: Sequence[Asked], answers: Sequence[Raw]) -> None:
+        """Have `line` written for each wine of one request and its answer, as JSON; from any thread."""
         with self._lock:
             if self._waiting + len(wines) > WAITING_LINES:
                 self.lost += len(wines)
                 return
             self._waiting += len(wines)
-            self._answered.append((datetime.now(UTC), origin, version, wines, answers))
+            self._answered.append((line, wines, answers))
 
     def _keep_writing(self) -> None:
         pause = IDLE_SECONDS
@@ -120,14 +107,11 @@ class PredictionLog:
         self._write(text)
         return bool(answered)
 
-    def _lines(
-        self, when: datetime, origin: Origin, version: str, wines: Sequence[Asked], answers: Sequence[bytes]
-    ) -> bytes:
-        if origin.trace is not UNSET:
-            origin = origin._replace(trace=self._trace_prefix + origin.trace)
-        head = (when, "INFO", "prediction", FORMAT, version, *origin)
-        pairs = zip(map(_measured, wines), map(Raw, answers), strict=True)
-        return _encode_lines([Line(*head, wine, answer) for wine, answer in pairs])
+    def _lines(self, line: Line, wines: Sequence[Asked], answers: Sequence[Raw]) -> bytes:
+        if line.trace is not UNSET:
+            line.trace = self._trace_prefix + line.trace
+        new: Any = partial(Line, *msgspec.structs.astuple(line)[:-2])
+        return _encode_lines([*map(new, map(_measured, wines), answers)])
 
     def _write(self, text: bytearray) -> None:
         """Write whole lines as soon as they fit."""

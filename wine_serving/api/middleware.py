@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wine_serving.api.answers import Refusal
 from wine_serving.api.body import MOST_PROBLEMS, Bodies
 from wine_serving.api.call import JSON, Call
 from wine_serving.api.loading import RETRY_SECONDS, Loader
@@ -119,16 +120,12 @@ class Middleware:
 
 def _refusal(call: Call, error: RequestRefused | NoModel | TableRefused) -> Answer:
     """The one place where an error of the domain becomes an answer of HTTP."""
+    told = Refusal(str(error), [], 0, call.id)
     if isinstance(error, TableRefused):
-        error = RequestRefused(422, str(error), more={"candidates": error.candidates or {}})
+        told.candidates = error.candidates or {}
+        return Answer(encode(told), status=422)
     if isinstance(error, NoModel):
-        error = RequestRefused(503, str(error), headers={"Retry-After": str(round(RETRY_SECONDS))})
-    told = {
-        "detail": str(error),
-        "errors": error.problems[:MOST_PROBLEMS],
-        "n_errors": len(error.problems),
-        "request_id": call.id,
-        **error.more,
-    }
+        return Answer(encode(told), status=503, headers=[(b"retry-after", b"%d" % RETRY_SECONDS)])
+    told.errors, told.n_errors = error.problems[:MOST_PROBLEMS], len(error.problems)
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    return Answer(encode(told), JSON, error.status, headers)
+    return Answer(encode(told), status=error.status, headers=headers)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
+
+from msgspec import Raw
 
 from wine_serving import tables
 from wine_serving.api import body
-from wine_serving.api.answers import Explanation, Summary
+from wine_serving.api.answers import BatchPrediction, Explanation, Summary, TablePrediction
 from wine_serving.api.call import Call
 from wine_serving.api.loading import Loader, Model
 from wine_serving.api.log import PredictionLog, encode
@@ -40,13 +42,14 @@ class Wines:
         """A Prediction."""
         wine, model = body.one(given), self._loader.model
         (answer,) = self._answers(call, model, [wine], [model.assessor.one(wine)], (0,))
-        return Answer(b"%b,%b}" % (answer[:-1], _ids(call, model)))
+        ids = model.version.encode(), call.id.encode()
+        return Answer(b'%b,"model_version":"%b","request_id":"%b"}' % (bytes(answer)[:-1], *ids))
 
     def predict_batch(self, call: Call, given: bytes) -> Answer:
         """A BatchPrediction."""
         wines, model = body.many(given), self._loader.model
         answers = self._answers(call, model, wines, model.assessor.each(wines), count())
-        return Answer(b'{"predictions":[%b],%b}' % (b",".join(answers), _ids(call, model)))
+        return Answer(encode(BatchPrediction(answers, model.version, call.id)))
 
     def predict_table(self, call: Call, given: bytes) -> Answer:
         """A TablePrediction, or the table itself with the answers behind its columns."""
@@ -57,46 +60,34 @@ class Wines:
         if b"text/csv" in call.headers.get(b"accept", b""):
             return _as_csv(table, assessments)
         rows = [
-            b'{"row":%d,"%b":%b,%b' % (number, SEGMENT.encode(), encode(getattr(wine, SEGMENT)), answer[1:])
+            b'{"row":%d,"%b":%b,%b' % (number, SEGMENT.encode(), encode(getattr(wine, SEGMENT)), bytes(answer)[1:])
             for (number, wine), answer in zip(table.wines.items(), answers, strict=True)
         ]
-        refused = len(table.rows) - len(wines)
-        summary: Summary = {
-            "rows": len(table.rows), "scored": len(wines), "refused": refused, "faults": len(table.faults)
-        }  # fmt: skip
-        told = encode([fault._asdict() for fault in table.faults[: tables.TOLD_FAULTS]]), encode(summary)
-        return Answer(b'{"rows":[%b],"refused":%b,"summary":%b,%b}' % (b",".join(rows), *told, _ids(call, model)))
+        refused = [fault._asdict() for fault in table.faults[: tables.TOLD_FAULTS]]
+        summary = Summary(len(table.rows), len(wines), len(table.rows) - len(wines), len(table.faults))
+        return Answer(encode(TablePrediction([*map(Raw, rows)], refused, summary, model.version, call.id)))
 
     def explain(self, call: Call, given: bytes) -> Answer:
         """An Explanation."""
         wine, model = body.one(given), self._loader.model
         score = model.bundle.score(wine)
-        told: Explanation = {
-            "quality": score,
-            "typical": model.explainer.typical,
-            "contributions": model.explainer.explain(wine, score),
-            "model_version": model.version,
-            "request_id": call.id,
-        }
-        return Answer(encode(told))
+        typical, contributions = model.explainer.typical, model.explainer.explain(wine, score)
+        return Answer(encode(Explanation(score, typical, contributions, model.version, call.id)))
 
     def _answers(
         self, call: Call, model: Model, wines: Sequence[Asked], assessments: Sequence[Assessment], rows: Iterable[int]
-    ) -> list[bytes]:
-        """Each assessment with its ids as JSON: counted, and logged as it is answered."""
-        origin = call.origin()
+    ) -> list[Any]:
+        """Each assessment with its ids, encoded once: counted, and logged as it is answered."""
+        line = call.line(model.version)
         for row, wine, assessment in zip(rows, wines, assessments):  # noqa: B905 - rows may be endless
             assessment.prediction_id = f"{call.id}-{row}"
-            assessment.reference = wine.reference
-        answers = [*map(encode, assessments)]
+            if wine.reference is not None:
+                assessment.reference = wine.reference
+        answers = [*map(Raw, map(encode, assessments))]
         self._metrics.predicted(model.version, assessments)
         if self._log and wines:
-            self._log.add(origin, model.version, wines, answers)
+            self._log.add(line, wines, answers)
         return answers
-
-
-def _ids(call: Call, model: Model) -> bytes:
-    return b'"model_version":"%b","request_id":"%b"' % (model.version.encode(), call.id.encode())
 
 
 def _table(call: Call, given: bytes) -> tables.Table:
