@@ -23,8 +23,10 @@ class Lean(msgspec.Struct, gc=False):
 _encode = msgspec.json.Encoder().encode
 
 
-def _lean(told: Assessment) -> bytes:
-    return _encode(Lean(told.quality, told.interval, told.grade, told.warnings))
+def _lean(told: object) -> bytes:
+    if isinstance(told, Assessment):
+        told = Lean(told.quality, told.interval, told.grade, told.warnings)
+    return _encode(told)
 
 
 wines.encode = _lean  # type: ignore[attr-defined]
