@@ -3,8 +3,6 @@
 What is left out is made all the same, and taking it out costs a little, so the difference is rather too small.
 """
 
-from typing import Any
-
 import msgspec
 
 from wine_serving.api import wines
@@ -25,8 +23,7 @@ class Lean(msgspec.Struct, gc=False):
 _encode = msgspec.json.Encoder().encode
 
 
-def _lean(told: Any) -> bytes:
-    """An assessment without them; what holds assessments that are written already as it is."""
+def _lean(told: object) -> bytes:
     if isinstance(told, Assessment):
         told = Lean(told.quality, told.interval, told.grade, told.warnings)
     return _encode(told)

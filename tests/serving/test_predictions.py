@@ -5,19 +5,25 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from msgspec import UNSET, Raw
 
 from tests import servers, tiny
 from tests.servers import Server
-from wine_serving.api.log import WAITING_LINES
+from wine_serving.api.log import WAITING_LINES, Line, PredictionLog
 from wine_serving.registry.folder import FolderRegistry
+from wine_serving.schema import EXAMPLES, Quick
 
 WINES = tiny.as_wines(tiny.made_up_wines(20, seed=3))
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
@@ -141,6 +147,40 @@ def test_reader_that_stalls_stalls_nothing(served_registry: FolderRegistry) -> N
         lines = rest(reading)
     assert lines
     assert all(json.loads(line)["message"] == "prediction" for line in lines)
+
+
+def test_quick_reader_gets_every_line_of_large_batches(served_registry: FolderRegistry) -> None:
+    """Ten batches of 10,000 wines: as fast as they are answered, their lines go through the pipe."""
+    body = json.dumps({"wines": [WINES[0]] * 10_000}).encode()
+    read = 0
+
+    def keep_reading() -> None:
+        nonlocal read
+        with os.fdopen(reading, "rb", 1 << 20, closefd=False) as lines:
+            for line in lines:
+                read += line.startswith(b"{")
+
+    with piped(served_registry) as (process, client, reading):
+        reader = threading.Thread(target=keep_reading)
+        reader.start()
+        for _ in range(10):
+            client.post("/predict/batch", content=body, headers={"Content-Type": "application/json"}).raise_for_status()
+        assert "wine_log_lines_lost_total 0.0" in client.get("/metrics").text
+        assert until(lambda: read == 100_000)
+        process.terminate()
+        reader.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pipe holds what it holds")
+def test_pipe_is_made_large_enough_for_a_reader_that_comes_late() -> None:
+    """Nobody reads yet, but 400 KB are written, and all is there for whoever comes."""
+    reading, writing = os.pipe()
+    line = Line(datetime.now(UTC), "INFO", "prediction", 2, "v0", "id", "user", 0.1, UNSET, UNSET, UNSET)
+    with PredictionLog(None, writing) as log:
+        log.add(line, [msgspec.convert(EXAMPLES["red"], Quick)] * 400, [Raw(json.dumps("x" * 800).encode())] * 400)
+    os.close(writing)
+    assert len(rest(reading)) == 400
+    os.close(reading)
 
 
 def test_what_waits_is_written_at_the_end(served_registry: FolderRegistry) -> None:

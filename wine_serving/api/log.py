@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal, Self
@@ -28,7 +29,8 @@ IDLE_SECONDS: Final = 0.05  # between two looks whether there is anything: to be
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIECE: Final = 1 << 16  # bytes that are written together
-PIPE_ROOM: Final = 32_768  # bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn
+PIPE: Final = 1 << 20  # bytes that a pipe shall hold: as many as anybody may ask Linux for
+SMALL_PIPE: Final = 1 << 16  # bytes that it holds elsewhere
 
 encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
@@ -62,7 +64,7 @@ class PredictionLog:
 
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
-        self._file, self._is_pipe = file, _is_pipe(file)
+        self._file, self._pipe_room = file, _pipe_room(file)
         self._answered: list[tuple[Line, Sequence[Asked], Sequence[Raw]]] = []  # each request's wines and answers
         self._waiting = 0  # lines, also of what is being written
         self._closed, self._lock = threading.Event(), threading.Lock()
@@ -117,11 +119,11 @@ class PredictionLog:
         """Write whole lines as soon as they fit."""
         written = 0
         while written < len(text):
-            end = text.rfind(b"\n", written, written + PIPE_ROOM) + 1 if self._is_pipe else len(text)
+            end = text.rfind(b"\n", written, written + self._pipe_room // 2) + 1 if self._pipe_room else len(text)
             lines, written = text[written:end], end
             count = lines.count(b"\n")
             try:
-                while self._is_pipe and _unread(self._file) + len(lines) > PIPE_ROOM:
+                while self._pipe_room and _unread(self._file) + len(lines) > self._pipe_room:
                     time.sleep(STALLED_SECONDS)
                 while lines:
                     del lines[: os.write(self._file, lines)]
@@ -137,11 +139,18 @@ def _measured(wine: Asked) -> Asked:
     return wine if wine.reference is None else msgspec.structs.replace(wine, reference=None)  # type: ignore[type-var]
 
 
-def _is_pipe(file: int) -> bool:
+def _pipe_room(file: int) -> int:
+    """Bytes that may lie unread in a pipe, half of what fits: no write waits, and no line is torn; 0 for no pipe."""
     try:
-        return sys.platform != "win32" and stat.S_ISFIFO(os.fstat(file).st_mode)
+        if sys.platform == "win32" or not stat.S_ISFIFO(os.fstat(file).st_mode):
+            return 0
     except OSError:  # there is no such file: a service without standard output
-        return False
+        return 0
+    if sys.platform != "linux":
+        return SMALL_PIPE // 2
+    with suppress(OSError):  # a user's pipes may hold so much together, and no more
+        fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, PIPE)
+    return fcntl.fcntl(file, fcntl.F_GETPIPE_SZ) // 2
 
 
 def _unread(pipe: int) -> int:
