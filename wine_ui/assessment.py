@@ -84,8 +84,11 @@ def _spread(client: Client, wine: Measured, usual: Mapping[str, tuple[float, flo
 
 
 def what_if(client: Client, wine: Measured, name: str, low: float, high: float) -> list[tuple[float, float | None]]:
-    """The score as one measurement moves from `low` to `high` and all else stays; None where the wine is impossible."""
-    values = evenly(low, high, POINTS)
+    """The score as one measurement moves from `low` to `high` and all else stays; None where the wine is impossible.
+
+    The wine's own value is among them: a score may jump between two values that lie close.
+    """
+    values = sorted({*evenly(low, high, POINTS), float(wine[name])})
     answers = client.predict_each([{**wine, name: value} for value in values])
     return [
         (value, None if isinstance(answer, list) else answer["quality"])

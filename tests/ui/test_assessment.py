@@ -34,3 +34,14 @@ def test_what_if_is_one_batch_with_gaps_where_no_wine_is_possible(api: str) -> N
         what_if(client, wine, "alcohol", 9, 12)
     assert asked(api, "/predict/batch") == before + 1
     assert all((score is None) == (value > 50) for value, score in points)
+
+
+def test_what_if_passes_through_the_wine_itself(api: str) -> None:
+    """However close to it a score jumps."""
+    wine = tiny.as_wines(tiny.made_up_wines(1))[0]
+    alcohol = float(wine["alcohol"])
+    with client_of(api) as client:
+        points = what_if(client, wine, "alcohol", alcohol - 1.03, alcohol + 1)
+        (own,) = client.predict_each([wine])
+    assert not isinstance(own, list)
+    assert dict(points)[alcohol] == own["quality"]
