@@ -18,7 +18,7 @@ mkdir -p artifacts/log
 scratch=$(mktemp artifacts/log.XXXXXX) path=artifacts/log/$(date -u +%Y-%m-%dT%H%M%SZ).json.gz
 trap 'rm -f "$scratch"' EXIT
 # --freshness: without it gcloud looks back for one day only
-gcloud logging read 'jsonPayload.message="prediction"' --freshness="$since" --format=json --project="$GCP_PROJECT" \
+gcloud logging read 'jsonPayload.message=("prediction" OR "refused")' --freshness="$since" --format=json --project="$GCP_PROJECT" \
   --bucket=wine-quality-predictions --location="${GCP_REGION:-europe-west1}" --view=_AllLogs --quiet | gzip >"$scratch"
 mv "$scratch" "$path" # whole or not at all
 echo "$path"

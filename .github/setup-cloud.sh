@@ -131,7 +131,7 @@ case $(lifecycle logging buckets describe "${bucket[@]}") in
 esac
 there logging sinks describe $log ||
   do_it logging sinks create $log "logging.googleapis.com/projects/$GCP_PROJECT/locations/$GCP_REGION/buckets/$log" \
-    --log-filter="resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"$api\" AND jsonPayload.message=\"prediction\""
+    --log-filter="resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"$api\" AND jsonPayload.message=(\"prediction\" OR \"refused\")"
 allow "serviceAccount:$(account $monitor)" roles/logging.viewAccessor \
   logging views add-iam-policy-binding _AllLogs --bucket=$log --location="$GCP_REGION"
 

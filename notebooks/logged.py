@@ -16,11 +16,22 @@ from wine_serving.settings import ROOT
 AHEAD: Final = timedelta(minutes=5).total_seconds()  # by which the clocks of two machines may differ
 
 
+def refused_by_users(requests: Sequence[predictions.Refused]) -> pd.DataFrame:
+    """Users' requests among those that were refused, each once: when, for which HTTP status, for which fields."""
+    rows = {
+        each.request_id: (each.time, each.status, ",".join(each.fields)) for each in requests if each.purpose == "user"
+    }
+    table = pd.DataFrame([*rows.values()], columns=["refused_at", "status", "fields"])
+    table["refused_at"] = pd.to_datetime(table["refused_at"].astype(float), unit="s", utc=True).dt.as_unit("us")
+    return table
+
+
 class Log(NamedTuple):
     """Predictions, oldest first, and what a reader should know of the files."""
 
     table: pd.DataFrame  # the columns of `grades` up to `high`, and `purpose`
     told: Sequence[str]
+    refused: pd.DataFrame = refused_by_users(())  # as `refused_by_users` has it
 
 
 def files(named: str) -> list[Path]:
@@ -63,4 +74,4 @@ def read(named: str) -> Log:
         f"{ahead} predictions are dated in the future: is the clock of the service, or of this machine, wrong?": ahead,
     }
     once = once.sort_values("predicted_at", kind="stable", ignore_index=True)
-    return Log(once, [sentence for sentence, count in told.items() if count])
+    return Log(once, [sentence for sentence, count in told.items() if count], refused_by_users(lines.refused))

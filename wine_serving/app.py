@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(telling.routes(loader, metrics))
     takes = Wines(loader, metrics, log).takes()
     rest = ExceptionMiddleware(AsyncExitStackMiddleware(app.router), {HTTPException: _no_such_route})
-    app.middleware_stack = Middleware(rest, takes, loader, metrics, bodies, key)
+    app.middleware_stack = Middleware(rest, takes, loader, metrics, log, bodies, key)
     if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin]:
         shown = ["X-Request-Id", "X-Model-Version"]
         app.middleware_stack = CORSMiddleware(

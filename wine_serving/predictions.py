@@ -8,7 +8,7 @@ The columns are those of the contract, by its names, and beside them
   `request_id`, `reference` (the caller's own, or None) and `version` of the model;
 - `purpose` (`user`, `what_if` or `check`) and `assumed`, the measurements that nobody took.
 
-Wines stand in the order of the files and their lines.
+Wines stand in the order of the files and their lines. Requests that were refused have lines of their own since 2.0.
 """
 
 import gzip
@@ -69,13 +69,37 @@ class _Entry(msgspec.Struct, gc=False):
     jsonPayload: _Line  # noqa: N815 - Cloud Logging's name
 
 
+class _Refused(msgspec.Struct, gc=False):
+    request_id: str
+    status: int
+    fields: list[str]
+    purpose: str
+    time: datetime | None = None
+
+
+class _RefusedEntry(msgspec.Struct, gc=False):
+    timestamp: datetime
+    jsonPayload: _Refused  # noqa: N815 - as above
+
+
+class Refused(NamedTuple):
+    """A request that was refused: when (seconds since 1970), for which HTTP status, and for what in its wines."""
+
+    request_id: str
+    time: float
+    status: int
+    fields: Sequence[str]  # the contract's, as far as they were to blame
+    purpose: str
+
+
 class Predictions(NamedTuple):
     """Logged predictions as columns, each with one element for each line; and the lines that are none."""
 
     columns: Mapping[str, Any]  # NUMBERS as arrays, TEXTS as lists
     broken: int  # lines that cannot be read
     shown: Sequence[str]  # where the first of them are, and what is wrong
-    other: int  # lines that tell of something else than a prediction
+    refused: Sequence[Refused]
+    other: int  # lines that tell of something else
 
 
 NUMBERS: Final = (*MEASUREMENTS, "time", "format", "quality", "low", "high", "width", "grade", "n_warnings")
@@ -86,6 +110,8 @@ PIECE: Final = 1 << 22  # bytes that are looked at together
 _BETWEEN: Final = b"\n  },\n  {"  # two entries of gcloud's array, however large it is
 _line: Final = msgspec.json.Decoder(_Line).decode
 _entry: Final = msgspec.json.Decoder(_Entry).decode
+_refused_line: Final = msgspec.json.Decoder(_Refused).decode
+_refused_entry: Final = msgspec.json.Decoder(_RefusedEntry).decode
 
 
 def read(paths: Iterable[Path]) -> Predictions:
@@ -97,6 +123,7 @@ def read(paths: Iterable[Path]) -> Predictions:
     texts: dict[str, list[Any]] = {name: [] for name in TEXTS}
     put = [column.append for column in (*numbers.values(), *texts.values())]
     shown: list[str] = []
+    refused: list[Refused] = []
     broken = other = 0
     known: dict[str, str] = {}  # versions and purposes repeat: one text for all
     rows: Counter[str] = Counter()  # of each request whose lines have no ids
@@ -106,7 +133,9 @@ def read(paths: Iterable[Path]) -> Predictions:
                 row = _row(decode(given), known, rows)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 if b'"prediction"' not in given and b'"output"' not in given and place != CUT_OFF:
-                    other += 1
+                    told = _refusal(given, is_entry=decode is _entry)
+                    refused += told
+                    other += not told
                     continue
                 broken += 1
                 if len(shown) < SHOWN_LINES:
@@ -115,7 +144,20 @@ def read(paths: Iterable[Path]) -> Predictions:
             for append, value in zip(put, row, strict=True):
                 append(value)
     arrays = {name: np.frombuffer(column, float) if column else np.empty(0) for name, column in numbers.items()}
-    return Predictions(arrays | texts, broken, shown, other)
+    return Predictions(arrays | texts, broken, shown, refused, other)
+
+
+def _refusal(given: bytes, *, is_entry: bool) -> list[Refused]:
+    """The refused request that a line or entry tells of, if it does."""
+    if b'"refused"' not in given:
+        return []
+    try:
+        entry = _refused_entry(given) if is_entry else None
+        told = entry.jsonPayload if entry else _refused_line(given)
+        when = entry.timestamp if entry else told.time
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
+    return [Refused(told.request_id, when.timestamp() if when else nan, told.status, told.fields, told.purpose)]
 
 
 def _row(read: _Line | _Entry, known: dict[str, str], rows: Counter[str]) -> tuple[Any, ...]:

@@ -126,7 +126,7 @@ def test_predictions_are_kept_and_only_the_weekly_look_reads_them(project: Proje
     created = json.loads((project.cloud / "state.json").read_text())["created"]
     assert created["logging sinks wine-quality-predictions"] == (
         'resource.type="cloud_run_revision" AND resource.labels.service_name="wine-quality-api" AND '
-        'jsonPayload.message="prediction"'
+        'jsonPayload.message=("prediction" OR "refused")'
     )
     monitor = [call for call in first if "binding" in call and "wine-quality-monitor@" in call]
     assert [call.partition("roles/")[2].split()[0] for call in monitor] == [

@@ -102,11 +102,14 @@ def test_three_wines_in_another_unit_are_an_alarm(bundle: Bundle, registry: Fold
 
 
 def test_few_wines_or_none_are_too_few(bundle: Bundle, registry: FolderRegistry, tmp_path: Path) -> None:
-    """Also where one is asked about again and again, or where nobody but the page itself asks."""
+    """Also where one is asked about again and again, or where nobody but the page itself asks; refusals are counted."""
     again = pd.concat([tiny.made_up_wines(12, seed=4)] * 50)
     assumed = lines(bundle, again.assign(alcohol=10.5), assumed=["alcohol"])
     curves = lines(bundle, tiny.made_up_wines(300, seed=5).assign(alcohol=20.0), purpose="what_if")
-    monitored(registry, tmp_path, assumed + curves)
+    refused = {"message": "refused", "status": 422, "fields": ["ph"], "time": assumed[0]["time"], "request_id": "no"}
+    checks = [refused | {"purpose": "check", "request_id": "neither"}]
+    cells = monitored(registry, tmp_path, [*assumed, *curves, refused | {"purpose": "user"}, *checks])
+    assert cells["weekly"]["requests refused"].tolist() == [1]
     found = answered(tmp_path)
     assert (found.answer, found.n_wines) == ("too_few", 12)
     assert {each.n for each in found.looks if each.name.startswith("Alcohol")} == {0}

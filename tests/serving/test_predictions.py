@@ -89,6 +89,18 @@ def test_caller_says_what_a_prediction_is_for(client: httpx.Client, server: Serv
         assert next(iter(wrong)) in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_refused_request_is_one_line_in_the_log(client: httpx.Client, server: Server, path: str) -> None:
+    """With its status and the fields that were wrong, and no word of the caller's own."""
+    wrong = WINES[0] | {"ph": 99.0, "alcohol": None, "secret": 1}
+    refused = client.post(path, json=wrong if path == "/predict" else {"wines": [WINES[1], wrong]})
+    (line,) = logged(server, refused.json()["request_id"])
+    assert (line["message"], line["status"], line["purpose"]) == ("refused", 422, "user")
+    assert line["fields"] == ["ph", "alcohol"]
+    assert not {"input", "output"} & {*line}
+    assert "secret" not in json.dumps(line)
+
+
 def test_log_can_be_switched_off(served_registry: FolderRegistry, tmp_path: Path) -> None:
     """WINE_PREDICTION_LOG=false writes no prediction."""
     variables = {"WINE_REGISTRY": f"folder:{served_registry.root}", "WINE_PREDICTION_LOG": "false"}

@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,21 @@ def test_what_was_logged_is_read_back(lines: list[dict[str, Any]], tmp_path: Pat
     assert [*map(list, columns["assumed"])] == [["ph"]] * 20 + [[]]
     assert columns["time"][-1] == datetime.fromisoformat("2026-03-01T10:00:00.5+00:00").timestamp()
     assert not any(map(math.isnan, columns["time"]))
+
+
+@pytest.mark.parametrize("form", [written, gcloud])
+def test_refused_requests_are_read_back(
+    client: httpx.Client, server: Server, tmp_path: Path, form: Callable[[list[dict[str, Any]]], bytes]
+) -> None:
+    """When, for which status and for which fields; they are no predictions, and nothing broken."""
+    refused = client.post("/predict", json=WINES[0] | {"ph": 99.0}, headers={"X-Wine-Purpose": "check"})
+    (line,) = logged(server, refused.json()["request_id"])
+    (tmp_path / "log").write_bytes(form([OLD, line]))
+    found = read([tmp_path / "log"])
+    (told,) = found.refused
+    assert told[:1] + told[2:] == (refused.json()["request_id"], 422, ["ph"], "check")
+    assert told.time == datetime.fromisoformat(line["time"]).timestamp()
+    assert (len(found.columns["quality"]), found.broken, found.other) == (1, 0, 0)
 
 
 def test_broken_lines_are_counted_and_shown(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from random import getrandbits
 from typing import Any, Final
@@ -69,6 +70,12 @@ class Call:
             raise RequestRefused(400, f"X-Wine-Assumed may name, separated by commas, {', '.join(MEASUREMENTS)}")
         head = datetime.now(UTC), "INFO", "prediction", FORMAT, version
         return Line(*head, self.id, purpose, round(self.seconds(), 6), assumed, *self._trace())
+
+    def refusal(self, version: str | None, status: int, fields: Sequence[str]) -> Line:
+        """What the prediction log keeps of the call where it is refused with `status`, for what these `fields` hold."""
+        purpose = _PURPOSES.get(self.headers.get(b"x-wine-purpose", b"user"), PURPOSES[0])
+        head = datetime.now(UTC), "INFO", "refused", FORMAT, version or ""
+        return Line(*head, self.id, purpose, round(self.seconds(), 6), UNSET, *self._trace(), status, fields)
 
     def _trace(self) -> tuple[str | UnsetType, str | UnsetType]:
         """Trace and span of the `traceparent` or `X-Cloud-Trace-Context` header, where that is valid."""

@@ -1,4 +1,7 @@
-"""The prediction log: one JSON line on stdout for each predicted wine, in the names that Cloud Logging reads."""
+"""The prediction log: a JSON line on stdout for each predicted wine, and for each refused request of some.
+
+It speaks in the names that Cloud Logging reads.
+"""
 
 import logging
 import os
@@ -41,7 +44,8 @@ class Line(msgspec.Struct, gc=False):
     """A line: what Cloud Logging wants, the request with the seconds that it took, the wine and the answer.
 
     `assumed` are the measurements that nobody took: the page filled them in. `trace` is what the caller is following,
-    and `span` (16 hexadecimal digits) what called us in it; UNSET is left out.
+    and `span` (16 hexadecimal digits) what called us in it. A refused request has `status` and, of the contract's
+    fields, those that were wrong, in place of wine and answer. UNSET is left out.
     """
 
     time: datetime
@@ -55,8 +59,10 @@ class Line(msgspec.Struct, gc=False):
     assumed: Sequence[str] | UnsetType
     trace: str | UnsetType = msgspec.field(name="logging.googleapis.com/trace")
     span: str | UnsetType = msgspec.field(name="logging.googleapis.com/spanId")
-    input: Any = None
-    output: Raw | None = None
+    status: int | UnsetType = UNSET
+    fields: Sequence[str] | UnsetType = UNSET
+    input: Any = UNSET
+    output: Raw | UnsetType = UNSET
 
 
 class PredictionLog:
@@ -82,12 +88,16 @@ class PredictionLog:
         self._thread.join(CLOSING_SECONDS)
 
     def add(self, line: Line, wines: Sequence[Asked], answers: Sequence[Raw]) -> None:
-        """Have `line` written for each wine of one request and its answer, as JSON; from any thread."""
+        """Have `line` written for each wine of one request and its answer, as JSON; from any thread.
+
+        For a refused request, which has none, it is written as it is.
+        """
+        count = len(wines) or 1
         with self._lock:
-            if self._waiting + len(wines) > WAITING_LINES:
-                self.lost += len(wines)
+            if self._waiting + count > WAITING_LINES:
+                self.lost += count
                 return
-            self._waiting += len(wines)
+            self._waiting += count
             self._answered.append((line, wines, answers))
 
     def _keep_writing(self) -> None:
@@ -112,6 +122,8 @@ class PredictionLog:
     def _lines(self, line: Line, wines: Sequence[Asked], answers: Sequence[Raw]) -> bytes:
         if line.trace is not UNSET:
             line.trace = self._trace_prefix + line.trace
+        if not wines:
+            return _encode_lines([line])
         new: Any = partial(Line, *msgspec.structs.astuple(line)[:-2])
         return _encode_lines([*map(new, map(_measured, wines), answers)])
 

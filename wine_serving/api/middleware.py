@@ -17,9 +17,10 @@ from wine_serving.api.answers import Refusal
 from wine_serving.api.body import MOST_PROBLEMS, Bodies
 from wine_serving.api.call import JSON, Call
 from wine_serving.api.loading import RETRY_SECONDS, Loader
-from wine_serving.api.log import encode
+from wine_serving.api.log import PredictionLog, encode
 from wine_serving.api.metrics import Metrics
 from wine_serving.errors import NoModel, RequestRefused, TableRefused
+from wine_serving.schema import INPUTS
 
 OPEN_ROUTES: Final = frozenset({"/health", "/live", "/docs", "/openapi.json"})  # probes and readers carry no key
 THREADS: Final = 2  # for what takes longer than a few requests may wait
@@ -50,10 +51,17 @@ class Middleware:
     """The outermost layer of the app."""
 
     def __init__(
-        self, app: ASGIApp, takes: Mapping[str, Take], loader: Loader, metrics: Metrics, bodies: Bodies, key: str | None
+        self,
+        app: ASGIApp,
+        takes: Mapping[str, Take],
+        loader: Loader,
+        metrics: Metrics,
+        log: PredictionLog | None,
+        bodies: Bodies,
+        key: str | None,
     ) -> None:
         self._app, self._takes, self._bodies = app, takes, bodies
-        self._loader, self._metrics = loader, metrics
+        self._loader, self._metrics, self._log = loader, metrics, log
         self._key = key.encode() if key else None
         self._threads = ThreadPoolExecutor(THREADS, "wines")
 
@@ -71,7 +79,9 @@ class Middleware:
             else:
                 await self._passed_on(call, scope, receive, send)
         except (RequestRefused, NoModel, TableRefused) as error:
-            await self._send(send, call, _refusal(call, error))
+            refusal = _refusal(call, error)
+            self._note(call, refusal.status, getattr(error, "problems", ()))
+            await self._send(send, call, refusal)
         except Exception:
             _log.exception("request %s failed", call.id)
             if call.status:  # the answer has begun: the server closes the connection
@@ -80,6 +90,13 @@ class Middleware:
             await self._send(send, call, _refusal(call, failed))
         finally:
             self._metrics.answered(call)
+
+    def _note(self, call: Call, status: int, problems: Sequence[Mapping[str, object]]) -> None:
+        """Log that wines were refused, for whoever looks after the service: a unit that nobody expected shows so."""
+        if self._log and call.route in self._takes and status < 500:
+            wrong = {problem["field"] for problem in problems}
+            fields = [name for name in INPUTS if name in wrong]  # never a caller's own words
+            self._log.add(call.refusal(self._loader.version, status, fields), (), ())
 
     def _check_key(self, call: Call) -> None:
         if self._key is None or call.path in OPEN_ROUTES:
