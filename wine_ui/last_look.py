@@ -25,7 +25,7 @@ Look = Mapping[str, Any]
 
 def show(model: Mapping[str, Any]) -> None:
     """Whether the model still does what it was released for, and when that was last looked at."""
-    st.subheader("Does it still do what it was released for?")
+    st.header("Does it still do what it was released for?", anchor=False)
     look = newest(model["model_version"], [model.get("monitoring"), published(Settings.from_environment())])
     if look is None:
         st.markdown("Nobody has looked yet.")
