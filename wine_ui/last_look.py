@@ -7,7 +7,8 @@ from typing import Any, Final
 import httpx
 import streamlit as st
 
-from wine_ui.settings import Settings
+from wine_ui import way
+from wine_ui.settings import Settings, SettingsError
 
 OVERDUE: Final = timedelta(days=9)  # it is looked once a week
 PATIENCE: Final = 3.0  # seconds that a visitor may be kept waiting for what is only news
@@ -45,15 +46,16 @@ def newest(version: str, looks: list[Look | None]) -> Look | None:
 
 def published(settings: Settings) -> Look | None:
     """What lies beside the published reports, if anything does that can be read."""
-    return _fetched(f"{str(settings.reports_url).rstrip('/')}/monitor.json") if settings.reports_url else None
+    return _fetched(str(settings.reports_url)) if settings.reports_url else None
 
 
 @st.cache_data(ttl=600, show_spinner=False)
-def _fetched(address: str) -> Look | None:
-    """What is there; no visitor can do anything about a published file that is away or not what it should be."""
+def _fetched(reports: str) -> Look | None:
+    """What lies there; no visitor can do anything about a published file that is away or not what it should be."""
     try:
-        found = httpx.get(address, timeout=PATIENCE, follow_redirects=True).raise_for_status().json()
+        with way.connect(reports, timeout=PATIENCE, follow_redirects=True) as client:
+            found = client.get("monitor.json").raise_for_status().json()
         datetime.fromisoformat(found["at"]) < datetime.now(UTC)  # noqa: B015 - a TypeError where it has no time zone
         return {name: found[name] for name in READ} if found["production"]["version"] else None
-    except (httpx.HTTPError, httpx.InvalidURL, ImportError, OSError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, SettingsError, ValueError, KeyError, TypeError):
         return None
