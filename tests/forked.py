@@ -6,6 +6,7 @@ python -m tests.forked SOCKET MODULE…   imports them, then forks for each conn
 """
 
 import atexit
+import ctypes
 import gc
 import json
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Never, Self
 
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 600.0  # seconds; a test has a limit of its own
 
@@ -72,7 +74,7 @@ class Forks:
     """The process that has imported the modules, while tests need its forks."""
 
     def __init__(self, *modules: str, **variables: str) -> None:
-        self._place = tempfile.TemporaryDirectory()
+        self._place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # a fork may just be writing
         self._address = f"{self._place.name}/socket"
         self.kernels = Path(self._place.name) / "jupyter"  # as JUPYTER_PATH it makes kernels of notebooks forks, too
         kernel = [sys.executable, "-I", "-S", str(ROOT / "tests" / "forked_kernel.py"), self._address]
@@ -103,13 +105,22 @@ class Forks:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._process.terminate()
-        self._process.communicate()
+        self._process.terminate()  # all forks end with it
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
         self._place.cleanup()
+
+
+def end_with_parent() -> None:
+    """Be killed when the process that forked this one has ended: some kernels never come to their end by themselves."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def look_after(connection: socket.socket) -> Never:
     """Start what is asked for, and tell how it ended."""
+    end_with_parent()
     told = connection.makefile("rw")
     asked = json.loads(told.readline())
     child = os.fork()
@@ -124,6 +135,7 @@ def look_after(connection: socket.socket) -> Never:
 
 def become(script: str, argv: Sequence[str], env: dict[str, str], cwd: str, said: str) -> Never:
     """Be that process, in a session of its own."""
+    end_with_parent()
     os.setsid()
     atexit._clear()  # noqa: SLF001 - what is to be done when the forked process ends, as to remove its folders, is its own
     weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
