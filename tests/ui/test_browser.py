@@ -143,7 +143,8 @@ def field(page: Page, label: str) -> Locator:
 
 
 def fill(page: Page, label: str, text: str) -> None:
-    """Type into a field and leave it: what is pressed after that comes to the page after that."""
+    """Type into a field and leave it, once the page has drawn what it was asked for before."""
+    settled(page)
     field(page, label).fill(text)
     field(page, label).press("Tab")
 
@@ -197,6 +198,7 @@ def shoot(page: Page, name: str) -> None:
 def test_first_visit_shows_a_scored_wine(visit: Visit, api: servers.Server) -> None:
     """A typical wine is on the form, scored; the address bar leads to it."""
     page = visit()
+    expect(said(page)).to_be_visible()
     assert typed(page).keys() == set(tiny.CENTERS) | {"color"}
     expect(said(page)).to_have_text(predicted(api, typed(page)))
     expect(page.get_by_text("the tasters' grade was")).to_be_visible()
@@ -238,6 +240,7 @@ def test_what_was_not_measured_is_said(visit: Visit) -> None:
     """The answer names what was assumed and how far it matters, and claims no interval."""
     page = visit()
     fill(page, "Chlorides (g/L as sodium chloride)", "")
+    expect(page.get_by_text(OUTDATED)).to_be_visible()  # the page knows what was typed
     fill(page, "Density (g/mL)", "")
     press(page, "Score this wine")
     expect(page.get_by_text("This is no 90% range, as not everything was measured.")).to_be_visible()
@@ -465,6 +468,7 @@ def test_page_survives_a_reconnect(visit: Visit, site: servers.Server) -> None:
     """The page's own server restarts: the browser connects again, and the address has the wine."""
     page = visit()
     fill(page, "Alcohol (% vol)", "11,3")
+    expect(page.get_by_text(OUTDATED)).to_be_visible()  # the page knows what was typed
     press(page, "Score this wine")
     expect(page.get_by_text(OUTDATED)).to_have_count(0)
     before = said(page).inner_text()
@@ -484,6 +488,7 @@ def test_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
     page = visit(size=PHONE)
     fill(page, "pH", "3.1")
     expect(page.get_by_role("button", name="Score this wine")).to_be_in_viewport()
+    expect(page.get_by_text(OUTDATED)).to_be_visible()  # the page knows what was typed
     press(page, "Score this wine")
     expect(page.get_by_text(OUTDATED)).to_have_count(0)
     expect(said(page)).to_be_in_viewport(ratio=1)
