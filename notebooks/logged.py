@@ -58,8 +58,8 @@ def read(named: str) -> Log:
     if not len(columns["quality"]):
         first = f", such as {lines.shown[0]}" if lines.shown else ""
         raise LogRefused(
-            f"{named} holds no prediction: {lines.broken} lines cannot be read{first}, {lines.other} tell of other "
-            "things; name a log that this service has written"
+            f"{named} holds no prediction: {lines.broken} lines cannot be read{first}, {len(lines.refused)} tell of "
+            f"refused requests, {lines.other} of other things; name a log that this service has written"
         )
     table = pd.DataFrame({name: columns[name] for name in ("prediction_id", "reference", "version", *INPUTS)})
     table["predicted_at"] = pd.to_datetime(pd.Series(columns["time"]), unit="s", utc=True).dt.as_unit("us")

@@ -7,8 +7,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from wine_serving.errors import ContractError
-from wine_serving.verdict import Metric
+from wine_serving.verdict import Metric, unlike
 
 Answer = Literal["as_promoted", "inputs_changed", "worse", "too_few"]
 Outcome = Literal["holds", "alarm", "nothing"]  # nothing: there was nothing to look at, which is no answer
@@ -91,11 +90,7 @@ class Monitoring(_Part):
         try:
             return cls.model_validate_json(data) if isinstance(data, bytes) else cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "it"
-            raise ContractError(
-                f"this is no answer of monitoring in format {FORMAT}: {where}: {first['msg']}; run `make monitor` again"
-            ) from None
+            raise unlike(error, f"answer of monitoring in format {FORMAT}", "make monitor") from None
 
     @property
     def shown(self) -> str:

@@ -174,6 +174,13 @@ class Difference(_Part):
     wines: dict[str, int] = {}  # how many wines of a slice both had not seen
 
 
+def unlike(error: ValidationError, what: str, remedy: str) -> ContractError:
+    """That data is not `what` it should be: where it first differs, and the command that makes it anew."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "it"
+    return ContractError(f"this is no {what}: {where}: {first['msg']}; run `{remedy}` again")
+
+
 class Verdict(_Part):
     """What was decided, why, and on what grounds."""
 
@@ -198,11 +205,7 @@ class Verdict(_Part):
         try:
             return cls.model_validate_json(data) if isinstance(data, bytes) else cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "it"
-            raise ContractError(
-                f"this is no verdict of format {FORMAT} or older: {where}: {first['msg']}; run `make evaluate` again"
-            ) from None
+            raise unlike(error, f"verdict of format {FORMAT} or older", "make evaluate") from None
 
     @model_validator(mode="before")
     @classmethod

@@ -128,7 +128,7 @@ def test_wine_scored_often_is_drawn_as_one(promoted: FolderRegistry, log: Callab
     [
         ([line(0, model_version="v7")], "no wine that a user had scored by v0, which is in production; .* by v7"),
         ([line(0, purpose="check")], "scored by nobody"),
-        ([], "holds no prediction: 0 lines cannot be read, 0 tell of other things"),
+        ([], "holds no prediction: 0 lines cannot be read, 0 tell of refused requests, 0 of other things"),
         ([line(0, input={"fat": 3.0})], "holds no prediction: 1 lines cannot be read, such as log.jsonl, line 1: "),
     ],
     ids=["another model's", "nobody's", "empty", "another contract's"],
