@@ -56,7 +56,7 @@ def export(pipeline: Pipeline) -> onnx.ModelProto:
             with_thresholds_rounded_down(pipeline),
             name="wine-quality",  # else it is drawn at random
             initial_types=[("features", FloatTensorType([None, len(INPUTS)]))],
-            final_types=[("quality", FloatTensorType([None, 1]))],
+            final_types=[("quality", None)],  # only a name: a type would add a node that casts, and costs each request
             target_opset={"": OPSET, "ai.onnx.ml": 3},
             custom_shape_calculators={FunctionTransformer: set_width},
             custom_conversion_functions={FunctionTransformer: add_derived},

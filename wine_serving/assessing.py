@@ -79,7 +79,7 @@ class Assessment(Told):
     grade: Grade
     probabilities: dict[str, float]  # as JSON, msgspec.Raw, as they repeat from wine to wine
     at_least_7: float
-    warnings: list[Unusual]
+    warnings: Sequence[Unusual]
     prediction_id: str = ""  # this and what follows are given by whoever passes it on
     reference: str | UnsetType = UNSET
 
@@ -134,7 +134,7 @@ class Assessor:
         encoded = encode_all(wines)
         found = self.rows(encoded)
         known = [self._known[getattr(wine, SEGMENT)] for wine in wines]
-        warnings: list[list[Unusual]] = [[] for _ in wines]
+        warnings: list[Sequence[Unusual]] = [()] * len(wines)
         for row in np.flatnonzero(found.unusual).tolist():
             warnings[row] = known[row].warnings(encoded[row].tolist())
         columns = (found.quality, found.low, found.high, found.grade, found.share, found.good, found.place)
@@ -263,17 +263,17 @@ class _Known:
         white = (self._whitening @ values[..., None])[..., 0]
         return np.vecdot(white, white)
 
-    def warnings(self, row: Sequence[float]) -> list[Unusual]:
+    def warnings(self, row: Sequence[float]) -> Sequence[Unusual]:
         """One encoded wine's measurements that are unlike anything seen, or else their combination, if that is."""
         if any(map(lt, row, self.lowest)) or any(map(lt, self.highest, row)):
-            return [
+            return tuple(
                 self._outside(feature, value, low, high)
                 for feature, value, low, high in zip(FEATURES, row, self.lowest, self.highest, strict=False)
                 if is_unlike(value, low, high)
-            ]
+            )
         white = self._whitening.dot(np.frombuffer(_row(*row[:-1], 1.0)))
         squared = float(white.dot(white))  # what `squared` says, in half the time
-        return [self._combination(squared)] if squared > self.threshold else []
+        return (self._combination(squared),) if squared > self.threshold else ()
 
     def _outside(self, feature: Feature, value: float, low: float, high: float) -> Unusual:
         unit = f" {feature.unit}" if feature.unit else ""

@@ -1,8 +1,10 @@
 """Why a wine scores as it does: one signed contribution for each measurement, in score points."""
 
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from wine_serving.bundle import Bundle
@@ -32,10 +34,13 @@ class Explainer:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._background = np.array(bundle.reference.background, dtype=np.float32)
+        self.typical = float(bundle.predict(self._background).mean(dtype=np.float64))
+
+    @cached_property  # numpy's generators take memory and start-up time, and most services are never asked to explain
+    def _orders(self) -> list[NDArray[np.intp]]:
         random = np.random.default_rng(0)
         forwards = [random.permutation(len(INPUTS)) for _ in range(PAIRS)]
-        self._orders = [order for forward in forwards for order in (forward, forward[::-1])]
-        self.typical = float(bundle.predict(self._background).mean(dtype=np.float64))
+        return [order for forward in forwards for order in (forward, forward[::-1])]
 
     def explain(self, wine: Wine, score: float) -> list[Contribution]:
         """The contributions of the inputs to `score` (of that wine), in the order of INPUTS, in score points."""

@@ -3,6 +3,8 @@
 What is left out is made all the same, and taking it out costs a little, so the difference is rather too small.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from wine_serving.api import wines
@@ -17,7 +19,7 @@ class Lean(msgspec.Struct, gc=False):
     quality: float
     interval: Interval
     grade: Grade
-    warnings: list[Unusual]
+    warnings: Sequence[Unusual]
 
 
 _encode = msgspec.json.Encoder().encode

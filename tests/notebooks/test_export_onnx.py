@@ -58,6 +58,13 @@ def test_same_recipe_gives_the_same_bytes(wines: pd.DataFrame) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("name", ["random_forest", "extra_trees", "hist_gradient_boosting"])
+def test_trees_are_all_that_a_request_pays_for(wines: pd.DataFrame, name: str) -> None:
+    """A node that casts a number to the type that it has costs each request, and says nothing new."""
+    graph = export_onnx.export(recipes.recipe(name, PARAMETERS, 0).fit(wines, wines[TARGET])).graph
+    assert {node.op_type for node in graph.node} - {"Identity"} == {"TreeEnsembleRegressor"}  # left out when loaded
+
+
 def test_boosting_inside_another_estimator_is_exported_as_it_predicts(wines: pd.DataFrame) -> None:
     """Estimators made of others are ordinary recipes."""
     both = VotingRegressor([("line", Ridge()), ("trees", HistGradientBoostingRegressor(max_iter=20))], weights=None)

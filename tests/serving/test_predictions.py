@@ -17,11 +17,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from tests import servers, tiny
 from tests.servers import Server
 from wine_serving.api.log import WAITING_LINES, Line, PredictionLog
+from wine_serving.assessing import Assessment, Grade, Interval
 from wine_serving.registry.folder import FolderRegistry
 from wine_serving.schema import EXAMPLES, Quick
 
@@ -188,8 +189,9 @@ def test_pipe_is_made_large_enough_for_a_reader_that_comes_late() -> None:
     """Nobody reads yet, but 400 KB are written, and all is there for whoever comes."""
     reading, writing = os.pipe()
     line = Line(datetime.now(UTC), "INFO", "prediction", 2, "v0", "id", "user", 0.1, UNSET, UNSET, UNSET)
+    said = Assessment(5.0, Interval(4.0, 6.0, 0.9), Grade(5, 0.5), {}, 0.0, (), "x" * 500)
     with PredictionLog(None, writing) as log:
-        log.add(line, [msgspec.convert(EXAMPLES["red"], Quick)] * 400, [Raw(json.dumps("x" * 800).encode())] * 400)
+        log.add(line, [msgspec.convert(EXAMPLES["red"], Quick)] * 400, [said] * 400)
     os.close(writing)
     assert len(rest(reading)) == 400
     os.close(reading)

@@ -47,12 +47,13 @@ class Bodies:
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._reading: dict[asyncio.Task[Any], float] = {}  # when each made its last progress
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def gather(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
         """The whole body, or RequestRefused: too long (413), too slow (408), or given up by the caller (400)."""
         if int(headers.get(b"content-length", b"0")) > limit:
             raise _too_long(limit)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task
         parts: list[bytes] = []
         length = 0
@@ -79,6 +80,7 @@ class Bodies:
 
     async def keep_sweeping(self) -> None:
         """End what makes no progress, again and again."""
+        self._loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._patience / 10)
             before = time.monotonic() - self._patience

@@ -16,8 +16,9 @@ from functools import partial
 from typing import Any, Final, Literal, Self
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, UnsetType
 
+from wine_serving.assessing import Assessment
 from wine_serving.schema import Asked
 
 if sys.platform != "win32":
@@ -27,8 +28,7 @@ if sys.platform != "win32":
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
-GATHER_SECONDS: Final = 0.003  # lines are made together, from what still lies in the cache, and keep no request waiting
-IDLE_SECONDS: Final = 0.05  # between two looks whether there is anything: to be woken costs each request more
+GATHER_SECONDS: Final = 0.05  # lines are made together: a thread that wakes for a few takes turns with every request
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIECE: Final = 1 << 16  # bytes that are written together
@@ -62,7 +62,7 @@ class Line(msgspec.Struct, gc=False):
     status: int | UnsetType = UNSET
     fields: Sequence[str] | UnsetType = UNSET
     input: Any = UNSET
-    output: Raw | UnsetType = UNSET
+    output: Assessment | UnsetType = UNSET
 
 
 class PredictionLog:
@@ -71,7 +71,7 @@ class PredictionLog:
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._file, self._pipe_room = file, _pipe_room(file)
-        self._answered: list[tuple[Line, Sequence[Asked], Sequence[Raw]]] = []  # each request's wines and answers
+        self._answered: list[tuple[Line, Sequence[Asked], Sequence[Assessment]]] = []  # each request's
         self._waiting = 0  # lines, also of what is being written
         self._closed, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
@@ -87,8 +87,8 @@ class PredictionLog:
         self._closed.set()
         self._thread.join(CLOSING_SECONDS)
 
-    def add(self, line: Line, wines: Sequence[Asked], answers: Sequence[Raw]) -> None:
-        """Have `line` written for each wine of one request and its answer, as JSON; from any thread.
+    def add(self, line: Line, wines: Sequence[Asked], assessments: Sequence[Assessment]) -> None:
+        """Have `line` written for each wine of one request and what is said of it, as JSON; from any thread.
 
         For a refused request, which has none, it is written as it is.
         """
@@ -98,52 +98,47 @@ class PredictionLog:
                 self.lost += count
                 return
             self._waiting += count
-            self._answered.append((line, wines, answers))
+            self._answered.append((line, wines, assessments))
 
     def _keep_writing(self) -> None:
-        pause = IDLE_SECONDS
-        while not self._closed.wait(pause):
-            pause = GATHER_SECONDS if self._write_waiting() else IDLE_SECONDS
+        while not self._closed.wait(GATHER_SECONDS):
+            self._write_waiting()
         self._write_waiting()
 
-    def _write_waiting(self) -> bool:
-        """Write what waits; whether there was any."""
+    def _write_waiting(self) -> None:
         with self._lock:
             answered, self._answered = self._answered, []
-        text = bytearray()
+        text, count = bytearray(), 0
         for some in answered:
             text += self._lines(*some)
+            count += len(some[1]) or 1
             if len(text) > PIECE:
-                self._write(text)
-                text.clear()
-        self._write(text)
-        return bool(answered)
+                self._write(text, count)
+                text, count = bytearray(), 0
+        self._write(text, count)
 
-    def _lines(self, line: Line, wines: Sequence[Asked], answers: Sequence[Raw]) -> bytes:
+    def _lines(self, line: Line, wines: Sequence[Asked], assessments: Sequence[Assessment]) -> bytes:
         if line.trace is not UNSET:
             line.trace = self._trace_prefix + line.trace
         if not wines:
             return _encode_lines([line])
         new: Any = partial(Line, *msgspec.structs.astuple(line)[:-2])
-        return _encode_lines([*map(new, map(_measured, wines), answers)])
+        return _encode_lines([*map(new, map(_measured, wines), assessments)])
 
-    def _write(self, text: bytearray) -> None:
-        """Write whole lines as soon as they fit."""
+    def _write(self, text: bytearray, count: int) -> None:
+        """Write so many whole lines, as soon as they fit."""
         written = 0
-        while written < len(text):
-            end = text.rfind(b"\n", written, written + self._pipe_room // 2) + 1 if self._pipe_room else len(text)
-            lines, written = text[written:end], end
-            count = lines.count(b"\n")
-            try:
-                while self._pipe_room and _unread(self._file) + len(lines) > self._pipe_room:
+        try:
+            while written < len(text):
+                end = text.rfind(b"\n", written, written + self._pipe_room // 2) + 1 if self._pipe_room else len(text)
+                while self._pipe_room and _unread(self._file) + end - written > self._pipe_room:
                     time.sleep(STALLED_SECONDS)
-                while lines:
-                    del lines[: os.write(self._file, lines)]
-            except OSError as error:  # a full disk or a reader that went away must not cost anybody an answer
-                self.lost += lines.count(b"\n")
-                _log.error("predictions could not be logged: %s", error.strerror)
-            with self._lock:
-                self._waiting -= count
+                written += os.write(self._file, memoryview(text)[written:end])
+        except OSError as error:  # a full disk or a reader that went away must not cost anybody an answer
+            self.lost += text.count(b"\n", written)
+            _log.error("predictions could not be logged: %s", error.strerror)
+        with self._lock:
+            self._waiting -= count
 
 
 def _measured(wine: Asked) -> Asked:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from msgspec import Raw
@@ -41,27 +41,26 @@ class Wines:
     def predict(self, call: Call, given: bytes) -> Answer:
         """A Prediction."""
         wine, model = body.one(given), self._loader.model
-        (answer,) = self._answers(call, model, [wine], [model.assessor.one(wine)], (0,))
+        assessments = self._told(call, model, [wine], [model.assessor.one(wine)], (0,))
         ids = model.version.encode(), call.id.encode()
-        return Answer(b'%b,"model_version":"%b","request_id":"%b"}' % (bytes(answer)[:-1], *ids))
+        return Answer(b'%b,"model_version":"%b","request_id":"%b"}' % (encode(*assessments)[:-1], *ids))
 
     def predict_batch(self, call: Call, given: bytes) -> Answer:
         """A BatchPrediction."""
         wines, model = body.many(given), self._loader.model
-        answers = self._answers(call, model, wines, model.assessor.each(wines), count())
-        return Answer(encode(BatchPrediction(answers, model.version, call.id)))
+        assessments = self._told(call, model, wines, model.assessor.each(wines), count())
+        return Answer(encode(BatchPrediction(assessments, model.version, call.id)))
 
     def predict_table(self, call: Call, given: bytes) -> Answer:
         """A TablePrediction, or the table itself with the answers behind its columns."""
         table, model = _table(call, given), self._loader.model
         wines = [*table.wines.values()]
-        assessments = model.assessor.each(wines) if wines else []
-        answers = self._answers(call, model, wines, assessments, table.wines)
+        assessments = self._told(call, model, wines, model.assessor.each(wines) if wines else [], table.wines)
         if b"text/csv" in call.headers.get(b"accept", b""):
             return _as_csv(table, assessments)
         rows = [
-            b'{"row":%d,"%b":%b,%b' % (number, SEGMENT.encode(), encode(getattr(wine, SEGMENT)), bytes(answer)[1:])
-            for (number, wine), answer in zip(table.wines.items(), answers, strict=True)
+            b'{"row":%d,"%b":%b,%b' % (number, SEGMENT.encode(), encode(getattr(wine, SEGMENT)), encode(said)[1:])
+            for (number, wine), said in zip(table.wines.items(), assessments, strict=True)
         ]
         refused = [fault._asdict() for fault in table.faults[: tables.TOLD_FAULTS]]
         summary = Summary(len(table.rows), len(wines), len(table.rows) - len(wines), len(table.faults))
@@ -74,20 +73,19 @@ class Wines:
         typical, contributions = model.explainer.typical, model.explainer.explain(wine, score)
         return Answer(encode(Explanation(score, typical, contributions, model.version, call.id)))
 
-    def _answers(
-        self, call: Call, model: Model, wines: Sequence[Asked], assessments: Sequence[Assessment], rows: Iterable[int]
-    ) -> list[Any]:
-        """Each assessment with its ids, encoded once: counted, and logged as it is answered."""
+    def _told(
+        self, call: Call, model: Model, wines: Sequence[Asked], assessments: list[Assessment], rows: Iterable[int]
+    ) -> list[Assessment]:
+        """The assessments with their ids: counted, and logged as they are answered."""
         line = call.line(model.version)
         for row, wine, assessment in zip(rows, wines, assessments):  # noqa: B905 - rows may be endless
             assessment.prediction_id = f"{call.id}-{row}"
             if wine.reference is not None:
                 assessment.reference = wine.reference
-        answers = [*map(Raw, map(encode, assessments))]
         self._metrics.predicted(model.version, assessments)
         if self._log and wines:
-            self._log.add(line, wines, answers)
-        return answers
+            self._log.add(line, wines, assessments)
+        return assessments
 
 
 def _table(call: Call, given: bytes) -> tables.Table:
