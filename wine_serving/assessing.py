@@ -6,6 +6,7 @@ predicting it. What both say is the same to the last bit.
 
 import math
 import struct
+from array import array
 from bisect import bisect
 from collections.abc import Sequence
 from functools import lru_cache
@@ -211,7 +212,7 @@ class Outcomes:
         counts = upwards.cumsum(axis=0)
         good = counts[:, GOOD - GRADES[0] :].sum(axis=1, keepdims=True)
         self._scores = passing.ravel()[order]
-        self._listed: list[float] = self._scores.tolist()  # the same, for one score
+        self._listed = array("d", self._scores.tobytes())  # the same, for one score
         self.shares = np.hstack([counts, good]) / len(residuals)  # shape (places, len(GRADES) + 1)
         self.at = lru_cache(KEPT)(self._at)
 

@@ -84,7 +84,7 @@ def test_caller_says_what_a_prediction_is_for(client: httpx.Client, server: Serv
     answer = client.post("/predict", json=WINES[0], headers=said).json()
     (line,) = logged(server, answer["request_id"])
     assert (line["purpose"], line["assumed"]) == ("what_if", ["chlorides", "ph"])
-    for wrong in ({"X-Wine-Purpose": "fun"}, {"X-Wine-Assumed": "price"}):
+    for wrong in ({"X-Wine-Purpose": "fun"}, {"X-Wine-Assumed": "price"}, {"X-Wine-Assumed": "ph" + ",ph" * 1000}):
         refused = client.post("/predict", json=WINES[0], headers=wrong)
         assert refused.status_code == 400
         assert next(iter(wrong)) in refused.json()["detail"]
@@ -191,7 +191,7 @@ def test_pipe_is_made_large_enough_for_a_reader_that_comes_late() -> None:
     line = Line(datetime.now(UTC), "INFO", "prediction", 2, "v0", "id", "user", 0.1, UNSET, UNSET, UNSET)
     said = Assessment(5.0, Interval(4.0, 6.0, 0.9), Grade(5, 0.5), {}, 0.0, (), "x" * 500)
     with PredictionLog(None, writing) as log:
-        log.add(line, [msgspec.convert(EXAMPLES["red"], Quick)] * 400, [said] * 400)
+        log.add(lambda: line, [msgspec.convert(EXAMPLES["red"], Quick)] * 400, [said] * 400)
     os.close(writing)
     assert len(rest(reading)) == 400
     os.close(reading)

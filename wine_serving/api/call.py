@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from random import getrandbits
 from typing import Any, Final
 
@@ -59,23 +60,27 @@ class Call:
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestRefused(415, "a compressed body is not taken: send it as it is, without Content-Encoding")
 
-    def line(self, version: str) -> Line:
-        """What the prediction log keeps of the call, and of the model that answers it."""
+    def line(self, version: str) -> Callable[[], Line]:
+        """What the prediction log keeps of the call, and of the model that answers it; the log makes it, unhurried."""
         purpose = _PURPOSES.get(self.headers.get(b"x-wine-purpose", b"user"))
         if purpose is None:
             raise RequestRefused(400, f"X-Wine-Purpose must be one of {', '.join(PURPOSES)}")
         given = self.headers.get(b"x-wine-assumed")
         assumed = [name.strip() for name in given.decode("latin-1").split(",")] if given is not None else UNSET
-        if assumed is not UNSET and not {*assumed} <= {*MEASUREMENTS}:
+        if assumed is not UNSET and (not {*assumed} <= {*MEASUREMENTS} or len(assumed) > len(MEASUREMENTS)):
             raise RequestRefused(400, f"X-Wine-Assumed may name, separated by commas, {', '.join(MEASUREMENTS)}")
-        head = datetime.now(UTC), "INFO", "prediction", FORMAT, version
-        return Line(*head, self.id, purpose, round(self.seconds(), 6), assumed, *self._trace())
+        return self._line("prediction", version, purpose, assumed)
 
-    def refusal(self, version: str | None, status: int, fields: Sequence[str]) -> Line:
+    def refusal(self, version: str | None, status: int, fields: Sequence[str]) -> Callable[[], Line]:
         """What the prediction log keeps of the call where it is refused with `status`, for what these `fields` hold."""
         purpose = _PURPOSES.get(self.headers.get(b"x-wine-purpose", b"user"), PURPOSES[0])
-        head = datetime.now(UTC), "INFO", "refused", FORMAT, version or ""
-        return Line(*head, self.id, purpose, round(self.seconds(), 6), UNSET, *self._trace(), status, fields)
+        return self._line("refused", version or "", purpose, UNSET, status, fields)
+
+    def _line(self, message: str, version: str, purpose: Any, assumed: Any, *refused: Any) -> Callable[[], Line]:
+        """Whoever waits for the log to be read holds this, so it keeps no header of any length."""
+        return partial(
+            _made, time.time(), message, version, self.id, purpose, self.seconds(), assumed, *self._trace(), *refused
+        )
 
     def _trace(self) -> tuple[str | UnsetType, str | UnsetType]:
         """Trace and span of the `traceparent` or `X-Cloud-Trace-Context` header, where that is valid."""
@@ -85,3 +90,8 @@ class Call:
         if cloud and (found := _CLOUD_TRACE.fullmatch(cloud)):
             return found[1].decode(), f"{int(found[2]):016x}" if found[2] else UNSET
         return UNSET, UNSET
+
+
+def _made(at: float, message: str, version: str, request: str, purpose: Any, seconds: float, *more: Any) -> Line:
+    when = datetime.fromtimestamp(at, UTC)
+    return Line(when, "INFO", message, FORMAT, version, request, purpose, round(seconds, 6), *more)

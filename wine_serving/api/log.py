@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -28,7 +28,7 @@ if sys.platform != "win32":
 FORMAT: Final = 2
 PURPOSES: Final = ("user", "what_if", "check")  # who asks: only `user` is somebody who wants to know about a wine
 WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what comes on top is lost, and counted
-GATHER_SECONDS: Final = 0.05  # lines are made together: a thread that wakes for a few takes turns with every request
+GATHER_SECONDS: Final = 0.1  # lines are made together: a thread that wakes for a few takes turns with every request
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
 PIECE: Final = 1 << 16  # bytes that are written together
@@ -71,7 +71,7 @@ class PredictionLog:
     def __init__(self, project: str | None, file: int = 1) -> None:
         self._trace_prefix = f"projects/{project}/traces/" if project else ""
         self._file, self._pipe_room = file, _pipe_room(file)
-        self._answered: list[tuple[Line, Sequence[Asked], Sequence[Assessment]]] = []  # each request's
+        self._answered: list[tuple[Callable[[], Line], Sequence[Asked], Sequence[Assessment]]] = []  # each request's
         self._waiting = 0  # lines, also of what is being written
         self._closed, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
@@ -87,10 +87,10 @@ class PredictionLog:
         self._closed.set()
         self._thread.join(CLOSING_SECONDS)
 
-    def add(self, line: Line, wines: Sequence[Asked], assessments: Sequence[Assessment]) -> None:
-        """Have `line` written for each wine of one request and what is said of it, as JSON; from any thread.
+    def add(self, line: Callable[[], Line], wines: Sequence[Asked], assessments: Sequence[Assessment]) -> None:
+        """Have what `line` gives written for each wine of one request and what is said of it, as JSON; from any thread.
 
-        For a refused request, which has none, it is written as it is.
+        For a refused request, which has none, it is written as it is. It is made later, as no answer waits for it.
         """
         count = len(wines) or 1
         with self._lock:
@@ -109,9 +109,9 @@ class PredictionLog:
         with self._lock:
             answered, self._answered = self._answered, []
         text, count = bytearray(), 0
-        for some in answered:
-            text += self._lines(*some)
-            count += len(some[1]) or 1
+        for line, wines, assessments in answered:
+            text += self._lines(line(), wines, assessments)
+            count += len(wines) or 1
             if len(text) > PIECE:
                 self._write(text, count)
                 text, count = bytearray(), 0
