@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     )  # fmt: skip
     documents.document(app, with_key=bool(key))
     app.include_router(telling.routes(loader, metrics))
-    takes = Wines(loader, metrics, log).takes()
+    takes = Wines(loader, log).takes()
     rest = ExceptionMiddleware(AsyncExitStackMiddleware(app.router), {HTTPException: _no_such_route})
     app.middleware_stack = Middleware(rest, takes, loader, metrics, log, bodies, key)
     if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin]:

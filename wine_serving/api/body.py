@@ -64,12 +64,13 @@ class Bodies:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise RequestRefused(400, "the caller went away before the body was complete")
-                parts.append(message.get("body", b""))
-                length += len(parts[-1])
+                part = message.get("body", b"")
+                length += len(part)
                 if length > limit:
                     raise _too_long(limit)
+                parts.append(part)
                 if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
+                    return b"".join(parts)
         except asyncio.CancelledError:
             if task in self._reading:
                 raise

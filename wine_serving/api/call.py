@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from starlette.types import Scope
 
 from wine_serving.api.log import FORMAT, PURPOSES, Line
+from wine_serving.assessing import Assessment
 from wine_serving.errors import RequestRefused
 from wine_serving.schema import MEASUREMENTS
 
@@ -25,10 +26,11 @@ _CLOUD_TRACE: Final = re.compile(rb"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=\d)?")
 class Call:
     """Its id (the caller's own, where that can be one), its path below the root, its headers, and when it came in.
 
-    `route` and `status` are what is counted: the status is 0 until the answer begins.
+    `route`, `status` and `assessed` are what is counted: the status is 0 until the answer begins, and `assessed` is the
+    version that assessed wines with what it says of them.
     """
 
-    __slots__ = ("headers", "id", "path", "query", "route", "started", "status")
+    __slots__ = ("assessed", "headers", "id", "path", "query", "route", "started", "status")
 
     def __init__(self, scope: Scope) -> None:
         self.started = time.perf_counter()
@@ -38,6 +40,7 @@ class Call:
         self.path: str = scope["path"].removeprefix(scope["root_path"])
         self.query: bytes = scope["query_string"]
         self.route, self.status = "unknown", 0
+        self.assessed: tuple[str, Sequence[Assessment]] | None = None
 
     def seconds(self) -> float:
         """Time since the call came in."""

@@ -2,9 +2,8 @@
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import accumulate
-from threading import Lock
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -13,7 +12,6 @@ from prometheus_client.registry import Collector
 
 from wine_serving.api.call import Call
 from wine_serving.api.log import PredictionLog
-from wine_serving.assessing import Assessment
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 
@@ -31,22 +29,19 @@ class Metrics(Collector):
         )  # the last: the sum
         self._predictions: Counter[tuple[str]] = Counter()
         self._warnings: Counter[tuple[str]] = Counter()
-        self._lock = Lock()  # predictions come from several threads, requests from one
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
 
     def answered(self, call: Call) -> None:
-        """Count one answered request; from the event loop."""
+        """Count one answered request, its wines, and what was unusual about them; from the event loop."""
         seconds = call.seconds()
         self._requests[call.route, call.status] += 1
         latency = self._latency[call.route]
         latency[bisect_left(BUCKETS, seconds)] += 1
         latency[-1] += seconds
-
-    def predicted(self, version: str, assessments: Sequence[Assessment]) -> None:
-        """Count predicted wines and what was unusual about them; from any thread."""
-        with self._lock:
+        if call.assessed:
+            version, assessments = call.assessed
             self._predictions[version,] += len(assessments)
             for assessment in assessments:
                 for unusual in assessment.warnings:

@@ -13,7 +13,6 @@ from wine_serving.api.answers import BatchPrediction, Explanation, Summary, Tabl
 from wine_serving.api.call import Call
 from wine_serving.api.loading import Loader, Model
 from wine_serving.api.log import PredictionLog, encode
-from wine_serving.api.metrics import Metrics
 from wine_serving.api.middleware import Answer, Take
 from wine_serving.assessing import Assessment
 from wine_serving.schema import SEGMENT, Asked
@@ -24,10 +23,10 @@ ADDED: Final = ("score", "low", "high", "grade", "at_least_7", "warnings", "pred
 
 
 class Wines:
-    """Assesses, explains, counts and logs the wines in bodies."""
+    """Assesses, explains and logs the wines in bodies."""
 
-    def __init__(self, loader: Loader, metrics: Metrics, log: PredictionLog | None) -> None:
-        self._loader, self._metrics, self._log = loader, metrics, log
+    def __init__(self, loader: Loader, log: PredictionLog | None) -> None:
+        self._loader, self._log = loader, log
 
     def takes(self) -> dict[str, Take]:
         """How each path takes its bodies."""
@@ -76,13 +75,13 @@ class Wines:
     def _told(
         self, call: Call, model: Model, wines: Sequence[Asked], assessments: list[Assessment], rows: Iterable[int]
     ) -> list[Assessment]:
-        """The assessments with their ids: counted, and logged as they are answered."""
+        """The assessments with their ids: to be counted, and logged as they are answered."""
         line = call.line(model.version)
         for row, wine, assessment in zip(rows, wines, assessments):  # noqa: B905 - rows may be endless
             assessment.prediction_id = f"{call.id}-{row}"
             if wine.reference is not None:
                 assessment.reference = wine.reference
-        self._metrics.predicted(model.version, assessments)
+        call.assessed = model.version, assessments
         if self._log and wines:
             self._log.add(line, wines, assessments)
         return assessments
