@@ -31,6 +31,8 @@ WAITING_LINES: Final = 40_000  # that wait while nobody reads, some 40 MB; what 
 GATHER_SECONDS: Final = 0.1  # lines are made together: a thread that wakes for a few takes turns with every request
 CLOSING_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 0.002  # between two looks whether a full pipe has been read
+MUCH: Final = 1000  # lines that are not kept waiting for more
+TOGETHER: Final = 256  # lines that are made together at most
 PIECE: Final = 1 << 16  # bytes that are written together
 PIPE: Final = 1 << 20  # bytes that a pipe shall hold: as many as anybody may ask Linux for
 SMALL_PIPE: Final = 1 << 16  # bytes that it holds elsewhere
@@ -73,7 +75,7 @@ class PredictionLog:
         self._file, self._pipe_room = file, _pipe_room(file)
         self._answered: list[tuple[Callable[[], Line], Sequence[Asked], Sequence[Assessment]]] = []  # each request's
         self._waiting = 0  # lines, also of what is being written
-        self._closed, self._lock = threading.Event(), threading.Lock()
+        self._closed, self._much, self._lock = False, threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_writing, daemon=True, name="prediction log")
         self.lost = 0  # lines
 
@@ -84,7 +86,8 @@ class PredictionLog:
 
     def __exit__(self, *_: object) -> None:
         """Write what waits; what is not read within CLOSING_SECONDS is lost."""
-        self._closed.set()
+        self._closed = True
+        self._much.set()
         self._thread.join(CLOSING_SECONDS)
 
     def add(self, line: Callable[[], Line], wines: Sequence[Asked], assessments: Sequence[Assessment]) -> None:
@@ -99,9 +102,13 @@ class PredictionLog:
                 return
             self._waiting += count
             self._answered.append((line, wines, assessments))
+        if self._waiting >= MUCH:
+            self._much.set()
 
     def _keep_writing(self) -> None:
-        while not self._closed.wait(GATHER_SECONDS):
+        while not self._closed:
+            self._much.wait(GATHER_SECONDS)
+            self._much.clear()
             self._write_waiting()
         self._write_waiting()
 
@@ -110,20 +117,21 @@ class PredictionLog:
             answered, self._answered = self._answered, []
         text, count = bytearray(), 0
         for line, wines, assessments in answered:
-            text += self._lines(line(), wines, assessments)
-            count += len(wines) or 1
-            if len(text) > PIECE:
-                self._write(text, count)
-                text, count = bytearray(), 0
+            made = self._made(line)
+            for first in range(0, len(wines) or 1, TOGETHER):
+                some = slice(first, first + TOGETHER)
+                text += _lines(made, wines[some], assessments[some])
+                count += len(wines[some]) or 1
+                if len(text) > PIECE:
+                    self._write(text, count)
+                    text, count = bytearray(), 0
         self._write(text, count)
 
-    def _lines(self, line: Line, wines: Sequence[Asked], assessments: Sequence[Assessment]) -> bytes:
-        if line.trace is not UNSET:
-            line.trace = self._trace_prefix + line.trace
-        if not wines:
-            return _encode_lines([line])
-        new: Any = partial(Line, *msgspec.structs.astuple(line)[:-2])
-        return _encode_lines([*map(new, map(_measured, wines), assessments)])
+    def _made(self, line: Callable[[], Line]) -> Line:
+        made = line()
+        if made.trace is not UNSET:
+            made.trace = self._trace_prefix + made.trace
+        return made
 
     def _write(self, text: bytearray, count: int) -> None:
         """Write so many whole lines, as soon as they fit."""
@@ -139,6 +147,13 @@ class PredictionLog:
             _log.error("predictions could not be logged: %s", error.strerror)
         with self._lock:
             self._waiting -= count
+
+
+def _lines(line: Line, wines: Sequence[Asked], assessments: Sequence[Assessment]) -> bytes:
+    if not wines:
+        return _encode_lines([line])
+    new: Any = partial(Line, *msgspec.structs.astuple(line)[:-2])
+    return _encode_lines([*map(new, map(_measured, wines), assessments)])
 
 
 def _measured(wine: Asked) -> Asked:
