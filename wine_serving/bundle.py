@@ -25,6 +25,7 @@ from wine_serving.schema import FEATURES, INPUTS, SEGMENTS, TARGET, Wine, encode
 
 _log = logging.getLogger(__name__)
 FORMAT: Final = 2
+MANY: Final = 64  # wines that are worth being put in order before they are scored
 GOLDEN_TOLERANCE: Final = 1e-3  # quality points; platforms differ by about 1e-5, a wrong input order by tenths
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.json"
@@ -177,8 +178,26 @@ class Bundle:
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Quality for encoded wines of shape (n, len(INPUTS)); shape (n,)."""
+        if len(rows) < MANY:
+            return self._scored(rows)
+        # Wines that are alike take the same turns in most trees, and a processor foresees the turns that it has just
+        # seen: beside each other they take four fifths of the time. What is said of each is the same.
+        order, quality = rows[:, self._followed].argsort(), np.empty(len(rows), np.float32)
+        quality[order] = self._scored(rows[order])
+        return quality
+
+    def _scored(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         quality: NDArray[np.float32] = self.session.run(None, {"features": rows})[0]
         return quality.reshape(-1)
+
+    @cached_property
+    def _followed(self) -> int:
+        """The input that the score follows most closely among the background's wines."""
+        wines = np.array(self.reference.background, np.float32)
+        moves = np.column_stack([wines, self._scored(wines)])
+        moves -= moves.mean(axis=0)
+        spread = np.sqrt((moves**2).sum(axis=0))
+        return int(np.abs(moves[:, :-1].T @ moves[:, -1] / np.where(spread, spread, 1)[:-1]).argmax())
 
     def score(self, wine: Wine) -> float:
         """Quality of one wine."""

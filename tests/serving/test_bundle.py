@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, MODEL_FILE, Bundle, write_bundle
+from wine_serving.bundle import CARD_FILE, DATASET_CARD_FILE, MANY, MODEL_FILE, Bundle, write_bundle
 from wine_serving.errors import BundleError
+from wine_serving.schema import encode_columns
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,14 @@ def edit(path: Path, **changes: object) -> None:
 def test_golden_wines_of_an_untouched_bundle_are_answered(bundle: Bundle) -> None:
     """The exported model says what the fitted estimator said."""
     bundle.check_golden()
+
+
+@pytest.mark.parametrize("count", [0, 1, MANY - 1, MANY, 1000])
+def test_each_wine_is_scored_as_it_would_be_alone(bundle: Bundle, count: int) -> None:
+    """In the order in which they came, whatever order they are scored in, and to the last bit."""
+    rows = encode_columns(tiny.made_up_wines(1000, seed=5))[:count]
+    alone = [bundle.session.run(None, {"features": row[None]})[0].item() for row in rows]
+    assert bundle.predict(rows).tolist() == alone
 
 
 def test_other_model_behind_the_same_record_fails_its_golden_wines(bundle_copy: Path, tmp_path: Path) -> None:
