@@ -32,7 +32,6 @@ _one: Final = msgspec.json.Decoder(Quick).decode
 _rows: Final = Annotated[list[Quick], msgspec.Meta(min_length=1, max_length=BATCH_LIMIT)]  # type: ignore[valid-type]
 _Many: Any = msgspec.defstruct("_Many", [("wines", _rows)], forbid_unknown_fields=True)
 _many: Final = msgspec.json.Decoder(_Many).decode
-_NO: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _reference: Final[Callable[[Asked], str | None]] = attrgetter("reference")
 
 
@@ -97,32 +96,26 @@ def _too_long(limit: int) -> RequestRefused:
 
 def one(body: bytes) -> Asked:
     """The wine in a body; RequestRefused with every broken rule."""
-    try:
-        wines = [_one(body)]
-    except _NO:
-        wines = []
-    return wines[0] if _fit(wines, body.count(b":")) else _explained(body.removeprefix(BOM_UTF8), batch=False)[0]
+    return _wines(body, batch=False)[0]
 
 
 def many(body: bytes) -> list[Asked]:
     """The wines in a body, at most BATCH_LIMIT; RequestRefused with the first MOST_PROBLEMS broken rules."""
+    return _wines(body, batch=True)
+
+
+def _wines(body: bytes, *, batch: bool) -> list[Asked]:
+    body = body.removeprefix(BOM_UTF8)
     try:
-        wines = _many(body).wines
-    except _NO:
-        wines = []
-    return wines if _fit(wines, body.count(b":") - 1) else _explained(body.removeprefix(BOM_UTF8), batch=True)
-
-
-def _fit(wines: list[Asked], keys: int) -> bool:
-    """Whether these are wines, and all that so many keys say of them.
-
-    Every field is required and none but a reference is text: more colons than fields may be keys given twice, of which
-    any JSON parser keeps one without a word.
-    """
-    more = keys - len(INPUTS) * len(wines)
-    if more and more != sum(each is not None for each in map(_reference, wines)):
-        return False
-    return bool(wines) and parts_fit(wines)
+        wines: list[Asked] = _many(body).wines if batch else [_one(body)]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _explained(body, batch=batch)
+    # Every field is required and none but a reference is text: more colons than fields may be keys given twice, of
+    # which any JSON parser keeps one without a word.
+    more = body.count(b":") - batch - len(INPUTS) * len(wines)
+    if (more and more != sum(each is not None for each in map(_reference, wines))) or not parts_fit(wines):
+        return _explained(body, batch=batch)
+    return wines
 
 
 def _explained(body: bytes, *, batch: bool) -> list[Asked]:
